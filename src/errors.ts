@@ -1,0 +1,147 @@
+/**
+ * The one error class of this project and its closed set of codes. A code says what went wrong by meaning; the numbers
+ * that a wire gives it (an HTTP status, a gRPC code) live in one table at that wire's edge. `docs/errors.md` lists them all.
+ */
+
+/** Every code there is, each named by its meaning. */
+export const errorCodes = [
+  "invalid_request",
+  "unauthenticated",
+  "not_found",
+  "method_not_allowed",
+  "not_acceptable",
+  "request_timeout",
+  "payload_too_large",
+  "unsupported_media_type",
+  "cancelled",
+  "service_failed",
+  "invalid_output",
+  "serialization_failed",
+  "worker_crashed",
+  "internal",
+  "overloaded",
+  "not_ready",
+  "deadline_exceeded",
+  "unavailable",
+  "invalid_argument",
+  "invalid_config",
+  "load_failed",
+  "address_in_use",
+  "missing_dependency",
+] as const;
+
+/** One of {@link errorCodes}. */
+export type ErrorCode = (typeof errorCodes)[number];
+
+/** One thing that is wrong with one field. */
+export interface FieldIssue {
+  /** Keys and indices from the root of the value to the field; empty for the value itself. */
+  readonly path: readonly (string | number)[];
+  /** What is wrong with the field, for a person. */
+  readonly message: string;
+}
+
+/** A value that survives JSON unchanged. */
+export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
+
+/** What a {@link ServableError} can carry besides its code and message. */
+export interface ServableErrorOptions {
+  /** The fields that are wrong. */
+  readonly issues?: readonly FieldIssue[] | undefined;
+  /** Facts that help the caller to mend the call, such as the media types that are taken. Reaches the client: no secrets, no paths. */
+  readonly details?: Readonly<Record<string, JsonValue>> | undefined;
+  /** When trying again makes sense, in milliseconds from now. */
+  readonly retryAfterMs?: number | undefined;
+  /** The request that failed. */
+  readonly requestId?: string | undefined;
+  /** What was thrown underneath. It is logged and never leaves the process. */
+  readonly cause?: unknown;
+}
+
+const marker = Symbol.for("servable.error");
+
+/**
+ * What every part of servable throws. The message says what was wrong, where, and what to do; it may be shown to a client.
+ *
+ * @example
+ * ```ts
+ * import { ServableError } from "servable";
+ *
+ * throw new ServableError("not_found", "No voice is named 'ada'. List them with GET /voices.");
+ * ```
+ */
+export class ServableError extends Error {
+  /** What went wrong, by meaning. */
+  readonly code: ErrorCode;
+  /** The fields that are wrong; empty where the failure is not about fields. */
+  readonly issues: readonly FieldIssue[];
+  /** Facts that help the caller to mend the call. */
+  readonly details: Readonly<Record<string, JsonValue>>;
+  /** When trying again makes sense, in milliseconds from now. */
+  readonly retryAfterMs: number | undefined;
+  /** The request that failed, where it is known. */
+  readonly requestId: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: ServableErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "ServableError";
+    this.code = code;
+    this.issues = options.issues ?? [];
+    this.details = options.details ?? {};
+    this.retryAfterMs = options.retryAfterMs;
+    this.requestId = options.requestId;
+    Object.defineProperty(this, marker, { value: true });
+  }
+
+  /** Whether a value is a ServableError, also one of another installed copy of this package, where `instanceof` fails. */
+  static isInstance(value: unknown): value is ServableError {
+    return typeof value === "object" && value !== null && marker in value;
+  }
+}
+
+/** Writes a field's path the way TypeScript would: `items[0].x`; the value itself is `(the value)`. */
+export function formatPath(path: FieldIssue["path"]): string {
+  if (path.length === 0) return "(the value)";
+  return path
+    .map((key, index) => {
+      if (typeof key === "number") return `[${key}]`;
+      if (!/^[A-Za-z_$][\w$]*$/.test(key)) return `[${JSON.stringify(key)}]`;
+      return index === 0 ? key : `.${key}`;
+    })
+    .join("");
+}
+
+/** Text for whatever was thrown, an Error or not. */
+export function messageOf(thrown: unknown): string {
+  if (thrown instanceof Error) return thrown.message;
+  if (typeof thrown === "string") return thrown;
+  try {
+    return JSON.stringify(thrown) ?? String(thrown);
+  } catch {
+    return Object.prototype.toString.call(thrown);
+  }
+}
+
+/** A ServableError as plain data: what crosses from a worker to the thread that asked. */
+export interface ErrorData extends Omit<ServableErrorOptions, "cause"> {
+  readonly code: ErrorCode;
+  readonly message: string;
+  /** Name, message and stack of what was thrown underneath, for the log of the receiving side. */
+  readonly cause?: string | undefined;
+}
+
+/** Turns an error into plain data. */
+export function errorToData(error: ServableError): ErrorData {
+  const { code, message, issues, details, retryAfterMs, requestId, cause } = error;
+  return { code, message, issues, details, retryAfterMs, requestId, cause: cause === undefined ? undefined : causeText(cause) };
+}
+
+/** Turns plain data back into an error. */
+export function errorFromData(data: ErrorData): ServableError {
+  return new ServableError(data.code, data.message, data);
+}
+
+/** What the log says of a cause: its stack where it has one. */
+export function causeText(cause: unknown): string {
+  return cause instanceof Error ? (cause.stack ?? `${cause.name}: ${cause.message}`) : messageOf(cause);
+}

@@ -1,0 +1,101 @@
+import type { RequestHandler, ResponseHandler } from "./handlers/handler.ts";
+import type { JsonSchema, Schema, StreamSchema } from "./schema.ts";
+import type { CallResult, Service, ServiceContext } from "./service.ts";
+
+/** Where a service runs: on the thread that does I/O, or on worker threads of its own. */
+export type Placement = "inline" | "thread";
+
+/** How a service is run. Everything here has a finite default, which the engine fills in. */
+export interface ServicePolicy {
+  /** @default "thread" for a service that says it has a model (`model: true`), else "inline" */
+  readonly placement?: Placement | undefined;
+  /** Worker threads, each with its own instance. @default 1 */
+  readonly workers?: number | undefined;
+  /** Requests that run at the same time, over all workers. @default 64 */
+  readonly concurrency?: number | undefined;
+  /** Requests that wait while `concurrency` run; over it: `overloaded`. @default 256 */
+  readonly queue?: number | undefined;
+  /** Time for one answer, from its arrival; of a stream: to the first item, then between items. @default 30000 */
+  readonly deadlineMs?: number | undefined;
+  /** Largest body, and largest item of an input stream. @default 16 MiB */
+  readonly maxBodyBytes?: number | undefined;
+}
+
+/** What describes a service, before any of it runs. */
+export interface ServiceInfo {
+  /** Its route and its name everywhere: letters, digits, `-` and `_`, starting with a letter. */
+  readonly name: string;
+  /** One or two sentences for the page and for OpenAPI. */
+  readonly description?: string | undefined;
+  /** Checks and types what `call` gets. */
+  readonly input?: Schema | StreamSchema | undefined;
+  /** Checks and types what `call` gives; each item, where that is a stream. */
+  readonly output?: Schema | undefined;
+  /** Bytes to input. @default JSON */
+  readonly request?: RequestHandler | readonly RequestHandler[] | undefined;
+  /** Output to bytes. @default JSON */
+  readonly response?: ResponseHandler | readonly ResponseHandler[] | undefined;
+  /** Whether output is checked by its schema. @default true */
+  readonly validateOutput?: boolean | undefined;
+  /** JSON Schemas by hand, for schemas that can't tell their own. */
+  readonly jsonSchema?: { readonly input?: JsonSchema | undefined; readonly output?: JsonSchema | undefined } | undefined;
+  /** An input to try, shown by the page and by OpenAPI. */
+  readonly example?: unknown;
+  /** Whether it runs a model, which blocks its thread: such services are placed on a thread unless they ask for another place. */
+  readonly model?: boolean | undefined;
+  /** How it is run. */
+  readonly policy?: ServicePolicy | undefined;
+}
+
+/** What a typed client sees of a service. Only types: never a value at run time. */
+export interface ClientTypes {
+  /** What a client passes: the schema's input, or what the request handler says its clients pass (a Blob, say). */
+  readonly input: unknown;
+  /** What a client gets: the schema's output, or what the response handler says its clients get. */
+  readonly output: unknown;
+  /** Whether the client gets a stream of `output`. */
+  readonly stream: boolean;
+  /** What a bare `call` takes: the schema's input, or what the request handler reads. */
+  readonly argument: unknown;
+  /** What a bare `call` gives. */
+  readonly result: unknown;
+}
+
+/**
+ * A service's definition: everything that can be known, and imported, without running any of it. `create` constructs the
+ * instance, which happens only where the service is placed.
+ */
+export interface ServiceDefinition<N extends string = string, I = unknown, O = unknown, T extends ClientTypes = ClientTypes> {
+  readonly name: N;
+  readonly description: string | undefined;
+  readonly input: Schema | undefined;
+  readonly output: Schema | undefined;
+  /** Whether `call` takes a stream of inputs. */
+  readonly inputStream: boolean;
+  /** Whether `call` gives a stream: true or false where the definition shows it, undefined where only the call will. */
+  readonly outputStream: boolean | undefined;
+  readonly request: readonly RequestHandler[];
+  readonly response: readonly ResponseHandler[];
+  readonly validateOutput: boolean;
+  readonly inputJsonSchema: JsonSchema | undefined;
+  readonly outputJsonSchema: JsonSchema | undefined;
+  readonly example: unknown;
+  readonly model: boolean;
+  readonly policy: ServicePolicy;
+  /** Constructs an instance, without `setup`. */
+  create(): Service<I, O>;
+  /**
+   * Runs the service here and now, with validation and without any runtime: for tests and scripts. The instance is set up
+   * at the first call and kept.
+   */
+  call(request: T["argument"], context?: Partial<ServiceContext>): T["stream"] extends true ? AsyncIterable<T["result"]> : Promise<T["result"]>;
+  /** Never set: carries T to the typed client. */
+  readonly "~client"?: T;
+}
+
+/** Any definition, whatever its types. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- an inference seam: `unknown` would refuse every typed definition here
+export type AnyServiceDefinition = ServiceDefinition<string, any, any, any>;
+
+/** The type of a `call` function. */
+export type CallFunction<I, O, C extends ServiceContext> = (request: I, context: C) => CallResult<O>;

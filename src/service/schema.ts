@@ -1,0 +1,98 @@
+import type { StandardJSONSchemaV1, StandardSchemaV1 } from "@standard-schema/spec";
+import { ServableError, type FieldIssue, type JsonValue } from "../errors.ts";
+
+/** Any schema that speaks Standard Schema v1 (https://standardschema.dev): zod, valibot, arktype and others. */
+export type Schema<I = unknown, O = I> = StandardSchemaV1<I, O>;
+
+/** A JSON Schema (draft 2020-12) as plain data. */
+export type JsonSchema = { readonly [key: string]: JsonValue };
+
+const streamMarker = Symbol.for("servable.stream");
+
+/** Marks an input as a stream: `call` gets an async iterable, each item of it checked by `item`. */
+export interface StreamSchema<S extends Schema = Schema> {
+  readonly [streamMarker]: true;
+  /** The schema of one item. */
+  readonly item: S;
+}
+
+/**
+ * Declares that a service takes a stream of items: newline-delimited JSON over HTTP, an async iterable in `call`.
+ *
+ * @param item - the schema of one item
+ * @example
+ * ```ts
+ * import { defineService, streamOf } from "servable";
+ * import { z } from "zod";
+ *
+ * export const total = defineService({
+ *   name: "total",
+ *   input: streamOf(z.object({ x: z.number() })),
+ *   output: z.object({ sum: z.number() }),
+ *   async call(items) {
+ *     let sum = 0;
+ *     for await (const { x } of items) sum += x;
+ *     return { sum };
+ *   },
+ * });
+ * ```
+ */
+export function streamOf<S extends Schema>(item: S): StreamSchema<S> {
+  return { [streamMarker]: true, item };
+}
+
+/** Whether an input is declared with {@link streamOf}. */
+export function isStreamSchema(schema: unknown): schema is StreamSchema {
+  return typeof schema === "object" && schema !== null && streamMarker in schema;
+}
+
+/** Whether a value speaks Standard Schema v1. Some libraries' schemas are functions. */
+export function isSchema(value: unknown): value is Schema {
+  return ((typeof value === "object" && value !== null) || typeof value === "function") && "~standard" in value;
+}
+
+/** Which side of a service a schema checks. */
+export type SchemaRole = "input" | "output";
+
+/**
+ * Checks a value and gives back what the schema makes of it (defaults filled, transforms applied).
+ *
+ * @throws ServableError `invalid_request` (input) or `invalid_output` (output), with the path of each failing field
+ */
+export function validate<O>(schema: Schema<unknown, O>, value: unknown, role: SchemaRole): O | Promise<O> {
+  const result = schema["~standard"].validate(value);
+  return result instanceof Promise ? result.then((settled) => unwrap(settled, role)) : unwrap(result, role);
+}
+
+function unwrap<O>(result: StandardSchemaV1.Result<O>, role: SchemaRole): O {
+  if (result.issues === undefined) return result.value;
+  const issues = result.issues.map(toFieldIssue);
+  throw role === "input"
+    ? new ServableError("invalid_request", "The input does not fit the service's schema.", { issues })
+    : new ServableError("invalid_output", "The service gave a value that does not fit its own output schema.", { issues });
+}
+
+function toFieldIssue(issue: StandardSchemaV1.Issue): FieldIssue {
+  const path = (issue.path ?? []).map((segment) => {
+    const key = typeof segment === "object" ? segment.key : segment;
+    return typeof key === "number" ? key : String(key);
+  });
+  return { path, message: issue.message };
+}
+
+/**
+ * The JSON Schema of one side of a service: what its schema tells of itself (`~standard.jsonSchema`), else the one given by
+ * hand, else undefined.
+ */
+export function jsonSchemaOf(schema: Schema | undefined, role: SchemaRole, byHand: JsonSchema | undefined): JsonSchema | undefined {
+  if (byHand !== undefined) return byHand;
+  const converter = (schema as Partial<StandardJSONSchemaV1> | undefined)?.["~standard"]?.jsonSchema;
+  if (converter === undefined) return undefined;
+  try {
+    const { $schema: _draft, ...rest } = converter[role]({ target: "draft-2020-12" });
+    return rest as JsonSchema;
+  } catch {
+    // A schema may hold what JSON Schema can't say (a transform, a class); it is then described by hand or not at all.
+    return undefined;
+  }
+}
