@@ -54,6 +54,8 @@ export interface ServableErrorOptions {
   readonly retryAfterMs?: number | undefined;
   /** The request that failed. */
   readonly requestId?: string | undefined;
+  /** The stage of the request that failed. */
+  readonly stage?: string | undefined;
   /** What was thrown underneath. It is logged and never leaves the process. */
   readonly cause?: unknown;
 }
@@ -81,6 +83,8 @@ export class ServableError extends Error {
   readonly retryAfterMs: number | undefined;
   /** The request that failed, where it is known. */
   readonly requestId: string | undefined;
+  /** The stage of the request that failed, for the log. */
+  stage: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: ServableErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -90,6 +94,7 @@ export class ServableError extends Error {
     this.details = options.details ?? {};
     this.retryAfterMs = options.retryAfterMs;
     this.requestId = options.requestId;
+    this.stage = options.stage;
     Object.defineProperty(this, marker, { value: true });
   }
 
@@ -132,8 +137,8 @@ export interface ErrorData extends Omit<ServableErrorOptions, "cause"> {
 
 /** Turns an error into plain data. */
 export function errorToData(error: ServableError): ErrorData {
-  const { code, message, issues, details, retryAfterMs, requestId, cause } = error;
-  return { code, message, issues, details, retryAfterMs, requestId, cause: cause === undefined ? undefined : causeText(cause) };
+  const { code, message, issues, details, retryAfterMs, requestId, stage, cause } = error;
+  return { code, message, issues, details, retryAfterMs, requestId, stage, cause: cause === undefined ? undefined : causeText(cause) };
 }
 
 /** Turns plain data back into an error. */

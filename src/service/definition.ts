@@ -1,6 +1,6 @@
 import type { RequestHandler, ResponseHandler } from "./handlers/handler.ts";
 import type { JsonSchema, Schema, StreamSchema } from "./schema.ts";
-import type { CallResult, Service, ServiceContext } from "./service.ts";
+import type { Service, ServiceContext } from "./service.ts";
 
 /** Where a service runs: on the thread that does I/O, or on worker threads of its own. */
 export type Placement = "inline" | "thread";
@@ -61,11 +61,14 @@ export interface ClientTypes {
   readonly result: unknown;
 }
 
+const marker: unique symbol = Symbol.for("servable.definition");
+
 /**
  * A service's definition: everything that can be known, and imported, without running any of it. `create` constructs the
  * instance, which happens only where the service is placed.
  */
 export interface ServiceDefinition<N extends string = string, I = unknown, O = unknown, T extends ClientTypes = ClientTypes> {
+  readonly [marker]: true;
   readonly name: N;
   readonly description: string | undefined;
   readonly input: Schema | undefined;
@@ -97,5 +100,12 @@ export interface ServiceDefinition<N extends string = string, I = unknown, O = u
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- an inference seam: `unknown` would refuse every typed definition here
 export type AnyServiceDefinition = ServiceDefinition<string, any, any, any>;
 
-/** The type of a `call` function. */
-export type CallFunction<I, O, C extends ServiceContext> = (request: I, context: C) => CallResult<O>;
+/** Brands a definition. */
+export function brand<D extends object>(definition: D): D & { readonly [marker]: true } {
+  return Object.assign(definition, { [marker]: true } as const);
+}
+
+/** Whether a value is a service's definition, also one made by another installed copy of this package. */
+export function isDefinition(value: unknown): value is AnyServiceDefinition {
+  return typeof value === "object" && value !== null && marker in value;
+}

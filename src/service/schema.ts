@@ -7,7 +7,7 @@ export type Schema<I = unknown, O = I> = StandardSchemaV1<I, O>;
 /** A JSON Schema (draft 2020-12) as plain data. */
 export type JsonSchema = { readonly [key: string]: JsonValue };
 
-const streamMarker = Symbol.for("servable.stream");
+const streamMarker: unique symbol = Symbol.for("servable.stream");
 
 /** Marks an input as a stream: `call` gets an async iterable, each item of it checked by `item`. */
 export interface StreamSchema<S extends Schema = Schema> {

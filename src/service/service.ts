@@ -45,7 +45,7 @@ export interface SetupContext {
   readonly log: Logger;
 }
 
-const marker = Symbol.for("servable.service");
+const marker: unique symbol = Symbol.for("servable.service");
 
 /**
  * WHAT runs: one typed function, `call`, with no state kept between calls, so that it can be placed on any number of threads,

@@ -28,12 +28,14 @@ export interface RequestHandler<I = unknown, W = I> {
   readonly mediaTypes: readonly string[];
   /** How OpenAPI describes the body, where the service's input schema is not the answer. */
   readonly bodySchema?: JsonSchema;
+  /** The same for some of its media types, where they differ. */
+  readonly bodySchemas?: Readonly<Record<string, JsonSchema>>;
   /**
    * Reads one body. Whatever it throws is the client's fault (`invalid_request`), unless it throws a ServableError of its own.
    */
   deserialize(payload: Payload, context: HandlerContext): MaybePromise<I>;
   /** Never set: carries W to the typed client. */
-  readonly "~client"?: W;
+  readonly "~clientInput"?: W;
 }
 
 /** Turns what a service gives into bytes (or text, which goes out as UTF-8). */
@@ -45,5 +47,5 @@ export interface ResponseHandler<O = unknown, W = O> {
   /** Writes one value. Whatever it throws is the service's fault (`serialization_failed`). */
   serialize(value: O, context: HandlerContext): MaybePromise<Uint8Array | string>;
   /** Never set: carries W to the typed client. */
-  readonly "~client"?: W;
+  readonly "~clientOutput"?: W;
 }

@@ -1,0 +1,294 @@
+import { ServableError } from "../errors.ts";
+import { markIoThread, unmarkIoThread } from "../model/io-thread.ts";
+import { CallContext } from "../service/call-context.ts";
+import { isDefinition, type AnyServiceDefinition, type ServicePolicy } from "../service/definition.ts";
+import { definitionOf } from "../service/define-service.ts";
+import { ServiceLoader, type LoaderSpec } from "../service/loader.ts";
+import { isServiceClass } from "../service/service.ts";
+import { Execution } from "./execution.ts";
+import { HostedService } from "./hosted-service.ts";
+import type { ResolvedPolicy } from "./policy.ts";
+import type { EngineLogger, Observer, RequestEvent } from "./observer.ts";
+import type { PlacementStatus } from "./placement/placement.ts";
+
+/** A service to run: a definition, a class of services, a {@link LoaderSpec}, or one of these with a policy of its own. */
+export type ServiceSource = AnyServiceDefinition | ServiceLoader | LoaderSpec | (new () => object) | ServiceEntry;
+
+/** A service with a policy that wins over its definition's. */
+export interface ServiceEntry {
+  readonly service: AnyServiceDefinition | ServiceLoader | LoaderSpec | (new () => object);
+  readonly policy?: ServicePolicy | undefined;
+}
+
+/** What an {@link Engine} is made of. */
+export interface EngineOptions {
+  readonly services: readonly ServiceSource[];
+  readonly log: EngineLogger;
+  readonly observers?: readonly Observer[] | undefined;
+}
+
+/** The lifecycle, in order. */
+export type EngineState = "unstarted" | "starting" | "ready" | "stopping" | "stopped";
+
+/** How the engine and each of its services are. */
+export interface EngineStatus {
+  readonly state: EngineState;
+  /** Whether requests are taken: ready, and every service has a place that is. */
+  readonly ready: boolean;
+  /** Ready, but with places missing. */
+  readonly degraded: boolean;
+  /** Why it is not ready, or degraded. */
+  readonly reason: string | undefined;
+  readonly services: Readonly<Record<string, PlacementStatus & { readonly inFlight: number; readonly running: number; readonly queued: number }>>;
+}
+
+/** What a front knows of a request before its body. */
+export interface AdmitOptions {
+  readonly requestId?: string | undefined;
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+  /** Asks for a shorter deadline than the service's own. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/**
+ * Stands between every runtime and every service: admission, deadlines, cancellation, placement, lifecycle and status. It
+ * knows no wire.
+ */
+export class Engine {
+  readonly #options: EngineOptions;
+  readonly #observers: readonly Observer[];
+  readonly #services = new Map<string, HostedService>();
+  readonly #aborter = new AbortController();
+  readonly #live = new Set<Execution>();
+  #state: EngineState = "unstarted";
+  #drained: (() => void) | undefined;
+
+  constructor(options: EngineOptions) {
+    this.#options = options;
+    this.#observers = options.observers ?? [];
+  }
+
+  /** The services' definitions, by name; empty before `start`. */
+  get definitions(): ReadonlyMap<string, AnyServiceDefinition> {
+    return new Map([...this.#services].map(([name, { definition }]) => [name, definition]));
+  }
+
+  /** A service's limits, all filled in. @throws ServableError `not_found` */
+  policy(name: string): ResolvedPolicy {
+    const hosted = this.#services.get(name);
+    if (hosted === undefined) throw this.unknownService(name);
+    return hosted.policy;
+  }
+
+  get state(): EngineState {
+    return this.#state;
+  }
+
+  /**
+   * Loads every definition, without running any service: enough to know routes, schemas and limits.
+   *
+   * @throws ServableError `load_failed`, or `invalid_config` for two services of one name
+   */
+  async load(): Promise<void> {
+    if (this.#services.size > 0) return;
+    for (const source of this.#options.services) {
+      const hosted = await this.#host(source);
+      const { name } = hosted.definition;
+      if (this.#services.has(name)) {
+        throw new ServableError("invalid_config", `Two services are named '${name}'; names must differ, since each is a route.`);
+      }
+      this.#services.set(name, hosted);
+    }
+    if (this.#services.size === 0) throw new ServableError("invalid_config", "There is no service to run.");
+  }
+
+  /** Constructs and sets up every service where it is placed; ready when all are. */
+  async start(): Promise<void> {
+    if (this.#state !== "unstarted") throw new ServableError("invalid_argument", "An engine is started once.");
+    this.#state = "starting";
+    markIoThread();
+    try {
+      await this.load();
+      const results = await Promise.allSettled([...this.#services.values()].map((hosted) => hosted.start(this.#aborter.signal)));
+      const failed = results.find((result) => result.status === "rejected");
+      if (failed !== undefined) throw failed.reason;
+      // `stop` may have come in between.
+      if ((this.#state as EngineState) === "starting") this.#state = "ready";
+    } catch (thrown) {
+      await this.stop(0);
+      throw thrown;
+    }
+  }
+
+  /**
+   * Takes a request in, before its body.
+   *
+   * @returns the execution, on which the caller calls `run`, `cancel` or `fail`
+   * @throws ServableError `not_found`, `not_ready` or `overloaded`
+   */
+  admit(name: string, options: AdmitOptions = {}): Execution {
+    const hosted = this.#enter(name);
+    const { deadlineMs } = hosted.policy;
+    const timeoutMs = Math.min(options.timeoutMs ?? deadlineMs, deadlineMs);
+    const requestId = options.requestId ?? crypto.randomUUID();
+    const context = new CallContext({
+      requestId,
+      deadline: Date.now() + timeoutMs,
+      metadata: options.metadata,
+      log: () => hosted.log.child({ requestId }),
+    });
+    const execution = new Execution(hosted, context, timeoutMs);
+    this.#live.add(execution);
+    return execution;
+  }
+
+  /**
+   * Takes a place without a request of its own: for a list, whose items are requests each.
+   *
+   * @returns gives the place back
+   * @throws ServableError `not_found`, `not_ready` or `overloaded`
+   */
+  takePlace(name: string): () => void {
+    const hosted = this.#enter(name);
+    return () => {
+      hosted.gate.leave();
+      hosted.left();
+    };
+  }
+
+  #enter(name: string): HostedService {
+    const hosted = this.#services.get(name);
+    if (hosted === undefined) throw this.unknownService(name);
+    if (this.#state !== "ready") {
+      const why = this.#state === "stopping" || this.#state === "stopped" ? "The server is shutting down." : "The server is still starting.";
+      throw new ServableError("not_ready", `${why} Try again soon.`, { retryAfterMs: 1_000 });
+    }
+    if (hosted.gate.enter()) return hosted;
+    const { concurrency, queue } = hosted.policy;
+    throw new ServableError("overloaded", `Service '${name}' is at its limit: ${concurrency} requests run and ${queue} wait. Try again soon.`, {
+      retryAfterMs: 1_000,
+    });
+  }
+
+  /** The error for a service that does not exist; it lists those that do. */
+  unknownService(name: string): ServableError {
+    const services = [...this.#services.keys()];
+    const shown = name.length > 64 ? `${name.slice(0, 64)}…` : name;
+    return new ServableError("not_found", `There is no service '${shown}'. There is: ${services.join(", ")}.`, { details: { services } });
+  }
+
+  /** Tells the observers of a request that was refused before an execution took it. */
+  refused(requestId: string, service: string | undefined, error: ServableError, totalMs: number): void {
+    this.#tell({ service, requestId, outcome: error.code, error, stages: [], totalMs, items: undefined });
+  }
+
+  status(): EngineStatus {
+    const services: Record<string, EngineStatus["services"][string]> = {};
+    const missing: string[] = [];
+    let everyServiceReady = true;
+    for (const [name, hosted] of this.#services) {
+      const status = hosted.placementStatus();
+      services[name] = { ...status, inFlight: hosted.gate.inside, running: hosted.gate.running, queued: hosted.gate.waiting };
+      if (status.ready === 0) everyServiceReady = false;
+      if (status.ready < status.total) missing.push(`${name}: ${status.reason ?? "not ready"}`);
+    }
+    const ready = this.#state === "ready" && everyServiceReady;
+    const reason = this.#state === "ready" ? (missing.length > 0 ? missing.join("; ") : undefined) : this.#state;
+    return { state: this.#state, ready, degraded: ready && missing.length > 0, reason, services };
+  }
+
+  /** Stops intake; what is in flight goes on. */
+  beginStop(): void {
+    if (this.#state === "stopped" || this.#state === "stopping") return;
+    this.#state = "stopping";
+    this.#aborter.abort();
+  }
+
+  /**
+   * Stops: intake first, then waits for what is in flight, then closes every service. Whatever still runs when the grace time
+   * is over gets its signal and one more second.
+   *
+   * @returns whether everything in flight had ended by itself
+   */
+  async stop(graceMs: number): Promise<boolean> {
+    if (this.#state === "stopped") return true;
+    const wasStarted = this.#state !== "unstarted";
+    this.beginStop();
+    const inTime = await this.#drain(graceMs);
+    if (!inTime) {
+      const error = new ServableError("cancelled", "The server shut down before the request was done.");
+      for (const execution of this.#live) execution.fail(error);
+      await this.#drain(1_000);
+    }
+    await Promise.all([...this.#services.values()].map((hosted) => hosted.stop()));
+    this.#state = "stopped";
+    if (wasStarted) unmarkIoThread();
+    return inTime;
+  }
+
+  #drain(timeoutMs: number): Promise<boolean> {
+    const busy = (): boolean => [...this.#services.values()].some(({ gate }) => gate.inside > 0);
+    if (!busy()) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.#drained = undefined;
+        resolve(false);
+      }, timeoutMs);
+      this.#drained = () => {
+        if (busy()) return;
+        clearTimeout(timer);
+        this.#drained = undefined;
+        resolve(true);
+      };
+    });
+  }
+
+  async #host(source: ServiceSource): Promise<HostedService> {
+    const entry: ServiceEntry = "service" in source ? source : { service: source };
+    const { definition, loader } = await resolveSource(entry.service);
+    return new HostedService({
+      definition,
+      spec: loader?.spec,
+      policy: entry.policy,
+      log: this.#options.log.child({ service: definition.name }),
+      finished: (execution, error) => {
+        this.#live.delete(execution);
+        this.#tell({
+          service: definition.name,
+          requestId: execution.requestId,
+          outcome: error === undefined ? "ok" : error.code,
+          error,
+          stages: execution.stages,
+          totalMs: performance.now() - execution.startedAt,
+          items: execution.items,
+        });
+      },
+      left: () => {
+        this.#drained?.();
+      },
+      workerChanged: (event) => {
+        for (const observer of this.#observers) observer.workerChanged?.(event);
+      },
+    });
+  }
+
+  #tell(event: RequestEvent): void {
+    for (const observer of this.#observers) observer.requestFinished?.(event);
+  }
+}
+
+async function resolveSource(
+  source: ServiceEntry["service"],
+): Promise<{ readonly definition: AnyServiceDefinition; readonly loader: ServiceLoader | undefined }> {
+  if (isDefinition(source)) return { definition: source, loader: undefined };
+  if (isServiceClass(source)) {
+    const definition = definitionOf(source);
+    if (definition !== undefined) return { definition, loader: undefined };
+  }
+  if (source instanceof ServiceLoader) return { definition: await source.definition(), loader: source };
+  if (typeof source === "object" && "module" in source) {
+    const loader = new ServiceLoader(source);
+    return { definition: await loader.definition(), loader };
+  }
+  throw new ServableError("invalid_config", "A service to run must be a definition, a class that extends Service, or a LoaderSpec.");
+}

@@ -1,0 +1,257 @@
+import { ServableError } from "../errors.ts";
+import type { CallContext, StageTime } from "../service/call-context.ts";
+import type { EncodedRequest, EncodedResponse, EncodedStream } from "../service/full-service.ts";
+import type { MaybePromise } from "../service/service.ts";
+import { stageFailure } from "../service/checked-call.ts";
+import type { Gate, Waiter } from "./gate.ts";
+
+/** Where an execution runs its request. */
+export interface ExecutionHost {
+  readonly service: string;
+  readonly gate: Gate;
+  run(request: EncodedRequest, context: CallContext): MaybePromise<EncodedResponse>;
+  finished(execution: Execution, error: ServableError | undefined): void;
+  /** The work has stopped and the place is free. */
+  left(): void;
+}
+
+/** A longer one would fire at once. */
+const longestTimerMs = 2 ** 31 - 1;
+
+type State = "admitted" | "queued" | "running" | "settled";
+
+/**
+ * One admitted request, from admission to its last byte: its place, its slot, its deadline and its cancellation. Whoever holds
+ * it calls `run` once, or `fail` if the request never gets that far.
+ */
+export class Execution implements Waiter {
+  readonly context: CallContext;
+  readonly startedAt: number = performance.now();
+  /** Items streamed so far; undefined where the answer is one value. */
+  items: number | undefined;
+  /** Told once when the request fails before or while it runs; a front uses it to stop reading a body. */
+  onFail: ((error: ServableError) => void) | undefined;
+
+  readonly #host: ExecutionHost;
+  readonly #timeoutMs: number;
+  #state: State = "admitted";
+  /** Whether the service still works on it: its slot stays taken, even if the answer is settled. */
+  #working = false;
+  #timer: NodeJS.Timeout | undefined;
+  #request: EncodedRequest | undefined;
+  #queuedAt = 0;
+  /** A stream that was handed on and not yet begun. */
+  #unread: EncodedStream | undefined;
+  #resolve: ((response: EncodedResponse) => void) | undefined;
+  #reject: ((error: ServableError) => void) | undefined;
+
+  constructor(host: ExecutionHost, context: CallContext, timeoutMs: number) {
+    this.#host = host;
+    this.context = context;
+    this.#timeoutMs = timeoutMs;
+    this.#startTimer();
+  }
+
+  get service(): string {
+    return this.#host.service;
+  }
+  get requestId(): string {
+    return this.context.requestId;
+  }
+  get stages(): readonly StageTime[] {
+    return this.context.stages;
+  }
+  get settled(): boolean {
+    return this.#state === "settled";
+  }
+
+  /**
+   * Runs the request when a slot is free.
+   *
+   * @returns the answer; of a stream, its items under the deadline (until the first, then from one to the next)
+   * @throws ServableError `deadline_exceeded`, `cancelled`, `worker_crashed`, or what the stage that failed says
+   */
+  run(request: EncodedRequest): Promise<EncodedResponse> {
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+      if (this.#state !== "admitted") {
+        reject(this.context.abortReason ?? new ServableError("internal", "The request was run twice."));
+        return;
+      }
+      this.#state = "queued";
+      this.#request = request;
+      this.#queuedAt = performance.now();
+      this.#host.gate.acquire(this);
+    });
+  }
+
+  /** Called by the gate, with the slot taken. */
+  start(): void {
+    this.context.record("queue", this.#queuedAt);
+    this.#state = "running";
+    this.#working = true;
+    const request = this.#request;
+    this.#request = undefined;
+    if (request === undefined) return;
+    let response: MaybePromise<EncodedResponse>;
+    try {
+      response = this.#host.run(request, this.context);
+    } catch (thrown) {
+      this.#stopped(thrown);
+      return;
+    }
+    if (response instanceof Promise) {
+      response.then(
+        (value) => {
+          this.#answered(value);
+        },
+        (thrown: unknown) => {
+          this.#stopped(thrown);
+        },
+      );
+    } else {
+      this.#answered(response);
+    }
+  }
+
+  /** The client went away. */
+  cancel(): void {
+    this.fail(new ServableError("cancelled", "The client went away before the answer was ready."));
+  }
+
+  /** Ends the request with an error: a queued one leaves the queue, a running one gets its signal and keeps its slot until it stops. */
+  fail(error: ServableError): void {
+    if (this.#state === "settled") return;
+    const wasQueued = this.#state === "queued" && this.#host.gate.forsake(this);
+    this.context.abort(error);
+    this.#settle(error);
+    this.#reject?.(error);
+    this.onFail?.(error);
+    if (wasQueued || !this.#working) this.#leave(false);
+    else this.#dropUnread();
+  }
+
+  #answered(response: EncodedResponse): void {
+    if (response.kind === "stream") {
+      this.#unread = response;
+      if (this.#state === "settled") this.#dropUnread();
+      else this.#resolve?.({ ...response, items: this.#watch(response) });
+      return;
+    }
+    this.#working = false;
+    if (this.#state !== "settled") {
+      this.#settle(undefined);
+      this.#resolve?.(response);
+    }
+    this.#leave(true);
+  }
+
+  #stopped(thrown: unknown): void {
+    this.#working = false;
+    if (this.#state !== "settled") {
+      const error = stageFailure("call", thrown, this.context);
+      this.#settle(error);
+      this.#reject?.(error);
+    }
+    this.#leave(true);
+  }
+
+  /** Hands a stream on, the deadline running only while the service owes an item. */
+  async *#watch(stream: EncodedStream): AsyncGenerator<Uint8Array | string> {
+    if (this.#unread === undefined) throw this.context.abortReason ?? new ServableError("internal", "The stream was read twice.");
+    this.#unread = undefined;
+    const iterator = stream.items[Symbol.asyncIterator]();
+    let error: ServableError | undefined;
+    let ended = false;
+    this.items = 0;
+    try {
+      for (;;) {
+        const next = await this.#orAbort(iterator.next());
+        this.#stopTimer();
+        if (next.done === true) {
+          ended = true;
+          return;
+        }
+        this.items += 1;
+        yield next.value;
+        if (this.context.abortReason !== undefined) throw this.context.abortReason;
+        this.#startTimer();
+      }
+    } catch (thrown) {
+      error = stageFailure("call", thrown, this.context);
+      throw error;
+    } finally {
+      if (!ended && error === undefined) {
+        error = new ServableError("cancelled", "The client stopped reading the stream.");
+        this.context.abort(error);
+      }
+      if (this.#state !== "settled") this.#settle(error);
+      void this.#finish(iterator, ended);
+    }
+  }
+
+  /** The iterator's own clean-up may take its time; the slot is held until it is through. */
+  async #finish(iterator: AsyncIterator<unknown>, ended: boolean): Promise<void> {
+    try {
+      if (!ended) await iterator.return?.();
+    } catch {
+      // Its failure is already told, or nobody is left to tell.
+    }
+    this.#working = false;
+    this.#leave(true);
+  }
+
+  /** Ends a stream that nobody began to read. */
+  #dropUnread(): void {
+    const stream = this.#unread;
+    this.#unread = undefined;
+    if (stream !== undefined) void this.#finish(stream.items[Symbol.asyncIterator](), false);
+  }
+
+  #orAbort<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.onFail = reject;
+      work.then(resolve, reject);
+    });
+  }
+
+  #settle(error: ServableError | undefined): void {
+    this.#state = "settled";
+    this.#stopTimer();
+    this.#host.finished(this, error);
+  }
+
+  #leave(hadSlot: boolean): void {
+    if (hadSlot) this.#host.gate.release();
+    this.#host.gate.leave();
+    this.#host.left();
+  }
+
+  #startTimer(): void {
+    if (this.#timer !== undefined) {
+      this.#timer.refresh();
+      return;
+    }
+    this.#timer = setTimeout(() => {
+      this.#expire();
+    }, Math.min(this.#timeoutMs, longestTimerMs));
+  }
+
+  #stopTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #expire(): void {
+    this.#timer = undefined;
+    const time = `${this.#timeoutMs} ms`;
+    if (this.#state === "admitted") {
+      this.fail(new ServableError("request_timeout", `The request's body did not arrive within ${time}.`));
+    } else if (this.items !== undefined) {
+      this.fail(new ServableError("deadline_exceeded", `The stream gave no item for ${time}.`));
+    } else {
+      this.fail(new ServableError("deadline_exceeded", `There was no answer within ${time}.`));
+    }
+  }
+}

@@ -1,0 +1,73 @@
+/** Someone who waits for a slot. */
+export interface Waiter {
+  /** Called once, with the slot taken. */
+  start(): void;
+}
+
+/**
+ * Counts what one service has in hand: `concurrency` slots for what runs, and room for `queue` more. Whatever is admitted
+ * takes a place until it leaves, so a slow upload counts, too.
+ */
+export class Gate {
+  readonly #concurrency: number;
+  readonly #capacity: number;
+  readonly #waiting = new Set<Waiter>();
+  #inside = 0;
+  #running = 0;
+
+  constructor(concurrency: number, queue: number) {
+    this.#concurrency = concurrency;
+    this.#capacity = concurrency + queue;
+  }
+
+  /** Everything admitted and not yet gone. */
+  get inside(): number {
+    return this.#inside;
+  }
+  /** What holds a slot. */
+  get running(): number {
+    return this.#running;
+  }
+  /** What waits for a slot. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** Takes a place, if there is one. */
+  enter(): boolean {
+    if (this.#inside >= this.#capacity) return false;
+    this.#inside += 1;
+    return true;
+  }
+
+  /** Gives a place back. */
+  leave(): void {
+    this.#inside -= 1;
+  }
+
+  /** Takes a slot now, or queues for one: first come, first served. */
+  acquire(waiter: Waiter): void {
+    if (this.#running < this.#concurrency && this.#waiting.size === 0) {
+      this.#running += 1;
+      waiter.start();
+    } else {
+      this.#waiting.add(waiter);
+    }
+  }
+
+  /** Leaves the queue. @returns false where the waiter was not in it */
+  forsake(waiter: Waiter): boolean {
+    return this.#waiting.delete(waiter);
+  }
+
+  /** Gives a slot back; the next in the queue gets it. */
+  release(): void {
+    this.#running -= 1;
+    for (const next of this.#waiting) {
+      this.#waiting.delete(next);
+      this.#running += 1;
+      next.start();
+      return;
+    }
+  }
+}

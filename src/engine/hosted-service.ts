@@ -1,0 +1,84 @@
+import { ServableError } from "../errors.ts";
+import type { CallContext } from "../service/call-context.ts";
+import type { AnyServiceDefinition, ServicePolicy } from "../service/definition.ts";
+import type { EncodedRequest, EncodedResponse } from "../service/full-service.ts";
+import type { LoaderSpec } from "../service/loader.ts";
+import type { MaybePromise } from "../service/service.ts";
+import type { Execution, ExecutionHost } from "./execution.ts";
+import { Gate } from "./gate.ts";
+import type { EngineLogger, WorkerEvent } from "./observer.ts";
+import { InlinePlacement } from "./placement/inline.ts";
+import type { PlacementStatus, ServicePlacement } from "./placement/placement.ts";
+import { ThreadPlacement } from "./placement/thread.ts";
+import { resolvePolicy, type ResolvedPolicy } from "./policy.ts";
+
+/** What a {@link HostedService} is made of. */
+export interface HostedServiceOptions {
+  readonly definition: AnyServiceDefinition;
+  /** How a worker constructs the service; undefined where it is known by its object only. */
+  readonly spec: LoaderSpec | undefined;
+  readonly policy: ServicePolicy | undefined;
+  readonly log: EngineLogger;
+  readonly finished: (execution: Execution, error: ServableError | undefined) => void;
+  readonly left: () => void;
+  readonly workerChanged: (event: WorkerEvent) => void;
+}
+
+/** One service in the engine: its definition, its limits and its places. */
+export class HostedService implements ExecutionHost {
+  readonly definition: AnyServiceDefinition;
+  readonly policy: ResolvedPolicy;
+  readonly gate: Gate;
+  readonly log: EngineLogger;
+  readonly finished: HostedServiceOptions["finished"];
+  readonly left: HostedServiceOptions["left"];
+  readonly #placement: ServicePlacement;
+
+  constructor(options: HostedServiceOptions) {
+    const { definition } = options;
+    this.definition = definition;
+    this.policy = resolvePolicy(definition, options.policy);
+    this.gate = new Gate(this.policy.concurrency, this.policy.queue);
+    this.log = options.log;
+    this.finished = options.finished;
+    this.left = options.left;
+    this.#placement = this.#place(options);
+  }
+
+  get service(): string {
+    return this.definition.name;
+  }
+
+  start(signal: AbortSignal): Promise<void> {
+    return this.#placement.start(signal);
+  }
+
+  run(request: EncodedRequest, context: CallContext): MaybePromise<EncodedResponse> {
+    return this.#placement.run(request, context);
+  }
+
+  placementStatus(): PlacementStatus {
+    return this.#placement.status();
+  }
+
+  async stop(): Promise<void> {
+    try {
+      await this.#placement.stop();
+    } catch (thrown) {
+      this.log.error({ err: thrown }, "close failed");
+    }
+  }
+
+  #place({ spec, workerChanged }: HostedServiceOptions): ServicePlacement {
+    const { definition, policy, log } = this;
+    if (policy.placement === "inline") return new InlinePlacement(definition, log, policy.placementAsked);
+    if (spec === undefined) {
+      throw new ServableError(
+        "invalid_config",
+        `Service '${definition.name}' runs on a thread, which constructs it anew: say where from, { module: import.meta.url, export: "…" }, ` +
+          'instead of giving the object, or ask for policy: { placement: "inline" }.',
+      );
+    }
+    return new ThreadPlacement({ service: definition.name, spec, workers: policy.workers, log, onChange: workerChanged });
+  }
+}

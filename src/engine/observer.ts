@@ -1,0 +1,39 @@
+import type { ErrorCode, ServableError } from "../errors.ts";
+import type { StageTime } from "../service/call-context.ts";
+import type { Logger } from "../service/service.ts";
+
+/** How one request ended. One event for each, refused ones too. */
+export interface RequestEvent {
+  /** undefined where the request named no service that exists. */
+  readonly service: string | undefined;
+  readonly requestId: string;
+  readonly outcome: "ok" | ErrorCode;
+  readonly error: ServableError | undefined;
+  /** `queue`, `deserialize`, `validate`, `call`, `serialize`, and what the service timed itself. */
+  readonly stages: readonly StageTime[];
+  /** From admission to the last byte handed over, in milliseconds. */
+  readonly totalMs: number;
+  /** How many items a stream had; undefined where the answer was one value. */
+  readonly items: number | undefined;
+}
+
+/** Something that happened to a worker. */
+export interface WorkerEvent {
+  readonly service: string;
+  readonly worker: number;
+  readonly change: "ready" | "crashed" | "restarting" | "crash_loop" | "stopped";
+  /** From start to ready, in milliseconds. */
+  readonly startMs?: number | undefined;
+  readonly reason?: string | undefined;
+}
+
+/** Sees what the engine does; telemetry is made of these. An observer must not throw. */
+export interface Observer {
+  requestFinished?(event: RequestEvent): void;
+  workerChanged?(event: WorkerEvent): void;
+}
+
+/** What the engine needs of its surroundings to log. */
+export interface EngineLogger extends Logger {
+  child(fields: Readonly<Record<string, unknown>>): EngineLogger;
+}

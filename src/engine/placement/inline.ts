@@ -1,0 +1,64 @@
+import { ServableError, messageOf } from "../../errors.ts";
+import { allowBlocking } from "../../model/io-thread.ts";
+import type { CallContext } from "../../service/call-context.ts";
+import type { AnyServiceDefinition } from "../../service/definition.ts";
+import { FullService, type EncodedRequest, type EncodedResponse } from "../../service/full-service.ts";
+import type { Logger, MaybePromise } from "../../service/service.ts";
+import type { PlacementStatus, ServicePlacement } from "./placement.ts";
+
+/** Runs a service on the thread that asks: no hop, and no protection from a service that computes for long. */
+export class InlinePlacement implements ServicePlacement {
+  readonly #definition: AnyServiceDefinition;
+  readonly #log: Logger;
+  /** Whether the service asked to be here, and so may block this thread. */
+  readonly #mayBlock: boolean;
+  #service: FullService | undefined;
+
+  constructor(definition: AnyServiceDefinition, log: Logger, mayBlock: boolean) {
+    this.#definition = definition;
+    this.#log = log;
+    this.#mayBlock = mayBlock;
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#scoped(async () => {
+        const service = new FullService(this.#definition.create(), this.#definition);
+        await service.setup({ signal, log: this.#log });
+        this.#service = service;
+      });
+    } catch (thrown) {
+      throw setupFailure(this.#definition.name, thrown);
+    }
+  }
+
+  run(request: EncodedRequest, context: CallContext): MaybePromise<EncodedResponse> {
+    const service = this.#service;
+    if (service === undefined) throw new ServableError("not_ready", `Service '${this.#definition.name}' is not ready.`);
+    return this.#mayBlock ? allowBlocking(() => service.call(request, context)) : service.call(request, context);
+  }
+
+  status(): PlacementStatus {
+    const ready = this.#service === undefined ? 0 : 1;
+    return { placement: "inline", ready, total: 1, reason: ready === 0 ? "not set up" : undefined };
+  }
+
+  async stop(): Promise<void> {
+    const service = this.#service;
+    this.#service = undefined;
+    await service?.close();
+  }
+
+  #scoped<T>(work: () => T): T {
+    return this.#mayBlock ? allowBlocking(work) : work();
+  }
+}
+
+/** What a failing construction or `setup` is called. */
+export function setupFailure(service: string, thrown: unknown): ServableError {
+  if (ServableError.isInstance(thrown) && thrown.code !== "invalid_argument") {
+    return new ServableError(thrown.code, `Service '${service}' could not be set up: ${thrown.message}`, { cause: thrown.cause ?? thrown });
+  }
+  const [reason = ""] = messageOf(thrown).split("\n");
+  return new ServableError("load_failed", `Service '${service}' could not be set up: ${reason}`, { cause: thrown });
+}

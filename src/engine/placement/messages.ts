@@ -1,0 +1,62 @@
+/** What crosses between the engine and a worker thread: plain data and bytes, nothing else. */
+import type { ErrorData } from "../../errors.ts";
+import type { StageTime } from "../../service/call-context.ts";
+import type { LoaderSpec } from "../../service/loader.ts";
+
+/** What a worker is started with. */
+export interface WorkerInit {
+  readonly spec: LoaderSpec;
+  readonly service: string;
+}
+
+/** From the engine to a worker. */
+export type ToWorker =
+  | {
+      readonly type: "call";
+      readonly id: number;
+      readonly contentType: string | undefined;
+      /** undefined where the body comes as `chunk`s. */
+      readonly body: Uint8Array | undefined;
+      readonly responseType: string | undefined;
+      readonly requestId: string;
+      readonly deadline: number;
+      readonly metadata: Readonly<Record<string, string>>;
+    }
+  | { readonly type: "chunk"; readonly id: number; readonly body: Uint8Array }
+  | { readonly type: "chunks_end"; readonly id: number; readonly error?: ErrorData | undefined }
+  | { readonly type: "cancel"; readonly id: number; readonly error: ErrorData }
+  /** Asks for the next item of a stream: nothing is sent that nobody asked for. */
+  | { readonly type: "next"; readonly id: number }
+  | { readonly type: "return"; readonly id: number }
+  | { readonly type: "stop" };
+
+/** From a worker to the engine. */
+export type FromWorker =
+  | { readonly type: "ready" }
+  | { readonly type: "failed"; readonly error: ErrorData }
+  | { readonly type: "value"; readonly id: number; readonly mediaType: string; readonly body: Uint8Array | string; readonly stages: readonly StageTime[] }
+  | { readonly type: "stream"; readonly id: number; readonly mediaType: string }
+  | { readonly type: "item"; readonly id: number; readonly body: Uint8Array | string }
+  | { readonly type: "end"; readonly id: number; readonly stages: readonly StageTime[] }
+  | { readonly type: "error"; readonly id: number; readonly error: ErrorData; readonly stages: readonly StageTime[] }
+  /** Asks for the next chunk of a streamed body. */
+  | { readonly type: "want"; readonly id: number }
+  | { readonly type: "log"; readonly level: "debug" | "info" | "warn" | "error"; readonly fields: object; readonly message: string | undefined }
+  | { readonly type: "stopped" };
+
+/** From this size on a buffer is handed over instead of copied: below it copying is faster. */
+const transferBytes = 16 * 1024;
+
+/**
+ * Makes bytes ready to cross. A view on a larger buffer is cut out of it first (posting it would copy the whole buffer).
+ * Only what was cut out here, or what the engine owns, is handed over; a user's array is never detached.
+ *
+ * @param owned - whether the engine made these bytes and nobody else holds them
+ */
+export function packBytes(bytes: Uint8Array, owned: boolean): { readonly bytes: Uint8Array; readonly transfer: ArrayBuffer[] } {
+  const whole = bytes.byteLength === bytes.buffer.byteLength;
+  const plain = whole ? bytes : Uint8Array.prototype.slice.call(bytes);
+  const mine = owned || !whole;
+  const { buffer } = plain;
+  return { bytes: plain, transfer: mine && plain.byteLength >= transferBytes && buffer instanceof ArrayBuffer ? [buffer] : [] };
+}

@@ -1,0 +1,29 @@
+import type { CallContext } from "../../service/call-context.ts";
+import type { EncodedRequest, EncodedResponse } from "../../service/full-service.ts";
+import type { MaybePromise } from "../../service/service.ts";
+
+/** How the places of one service are. */
+export interface PlacementStatus {
+  readonly placement: "inline" | "thread";
+  /** Places that take requests now. */
+  readonly ready: number;
+  /** Places that there should be. */
+  readonly total: number;
+  /** Why places are missing; undefined when none are. */
+  readonly reason: string | undefined;
+}
+
+/** Where a service runs: constructs its instances, hands them requests, and ends them. */
+export interface ServicePlacement {
+  /**
+   * Constructs and sets up every instance.
+   *
+   * @throws ServableError `load_failed`
+   */
+  start(signal: AbortSignal): Promise<void>;
+  /** Runs one request; aborting its context passes the abort on. */
+  run(request: EncodedRequest, context: CallContext): MaybePromise<EncodedResponse>;
+  status(): PlacementStatus;
+  /** Closes every instance; called when nothing runs any more, or when what runs can't be waited for. */
+  stop(): Promise<void>;
+}

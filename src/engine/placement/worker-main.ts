@@ -1,0 +1,196 @@
+/** The worker thread's side: constructs one instance of a service and runs it through its FullService, bytes in, bytes out. */
+import { parentPort, workerData } from "node:worker_threads";
+import { ServableError, causeText, errorFromData, errorToData } from "../../errors.ts";
+import { CallContext } from "../../service/call-context.ts";
+import { stageFailure } from "../../service/checked-call.ts";
+import { FullService, type EncodedResponse } from "../../service/full-service.ts";
+import { ServiceLoader } from "../../service/loader.ts";
+import type { Logger, LogMethod } from "../../service/service.ts";
+import { setupFailure } from "./inline.ts";
+import { packBytes, type FromWorker, type ToWorker, type WorkerInit } from "./messages.ts";
+
+type CallMessage = Extract<ToWorker, { readonly type: "call" }>;
+
+interface RunningCall {
+  readonly context: CallContext;
+  readonly chunks: ChunkReceiver;
+  iterator: AsyncIterator<Uint8Array | string> | undefined;
+  /** Whether an item is being made: the iterator is asked for one at a time. */
+  ended: boolean;
+}
+
+const port = parentPort;
+if (port === null) throw new ServableError("internal", "worker-main runs in worker threads only.");
+const init = workerData as WorkerInit;
+const calls = new Map<number, RunningCall>();
+const setupAborter = new AbortController();
+
+function send(message: FromWorker, transfer: readonly ArrayBuffer[] = []): void {
+  port?.postMessage(message, transfer);
+}
+
+function logger(extra: object): Logger {
+  const method = (level: "debug" | "info" | "warn" | "error"): LogMethod => {
+    const write = (fields: object | string, message?: string): void => {
+      const [own, text] = typeof fields === "string" ? [{}, fields] : [fields, message];
+      send({ type: "log", level, fields: plain({ ...extra, ...own }), message: text });
+    };
+    return write;
+  };
+  return { debug: method("debug"), info: method("info"), warn: method("warn"), error: method("error") };
+}
+
+/** Log fields may hold anything; only plain data crosses. */
+function plain(fields: object): object {
+  const replaced = Object.entries(fields).map(([key, value]: [string, unknown]) => [key, value instanceof Error ? causeText(value) : value]);
+  try {
+    return structuredClone(Object.fromEntries(replaced)) as object;
+  } catch {
+    return { fields: "(not plain data)" };
+  }
+}
+
+/** The chunks of a streamed body, each asked for when the service wants it. */
+class ChunkReceiver implements AsyncIterableIterator<Uint8Array, undefined> {
+  readonly #id: number;
+  #asker: { readonly resolve: (result: IteratorResult<Uint8Array, undefined>) => void; readonly reject: (error: Error) => void } | undefined;
+
+  constructor(id: number) {
+    this.#id = id;
+  }
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+  next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    return new Promise((resolve, reject) => {
+      this.#asker = { resolve, reject };
+      send({ type: "want", id: this.#id });
+    });
+  }
+  push(body: Uint8Array): void {
+    this.#asker?.resolve({ done: false, value: body });
+  }
+  end(error: ServableError | undefined): void {
+    if (error === undefined) this.#asker?.resolve({ done: true, value: undefined });
+    else this.#asker?.reject(error);
+  }
+}
+
+async function start(): Promise<FullService> {
+  const definition = await new ServiceLoader(init.spec).definition();
+  const service = new FullService(definition.create(), definition);
+  await service.setup({ signal: setupAborter.signal, log: logger({}) });
+  return service;
+}
+
+async function run(service: FullService, message: CallMessage): Promise<void> {
+  const { id, requestId, deadline, metadata, contentType, responseType } = message;
+  const context = new CallContext({ requestId, deadline, metadata, log: () => logger({ requestId }) });
+  const chunks = new ChunkReceiver(id);
+  const call: RunningCall = { context, chunks, iterator: undefined, ended: false };
+  calls.set(id, call);
+  try {
+    const response: EncodedResponse = await service.call({ contentType, body: message.body ?? chunks, responseType }, context);
+    if (response.kind === "stream") {
+      call.iterator = response.items[Symbol.asyncIterator]();
+      send({ type: "stream", id, mediaType: response.mediaType });
+      return;
+    }
+    calls.delete(id);
+    const { body, mediaType } = response;
+    const packed = typeof body === "string" ? undefined : packBytes(body, false);
+    send({ type: "value", id, mediaType, body: packed?.bytes ?? (body as string), stages: context.stages }, packed?.transfer);
+  } catch (thrown) {
+    fail(id, call, thrown);
+  }
+}
+
+function fail(id: number, call: RunningCall, thrown: unknown): void {
+  calls.delete(id);
+  send({ type: "error", id, error: errorToData(stageFailure("call", thrown, call.context)), stages: call.context.stages });
+}
+
+async function sendNext(id: number, call: RunningCall): Promise<void> {
+  try {
+    const next = await call.iterator?.next();
+    if (next === undefined || next.done === true) {
+      end(id, call);
+      return;
+    }
+    const packed = typeof next.value === "string" ? undefined : packBytes(next.value, false);
+    send({ type: "item", id, body: packed?.bytes ?? next.value }, packed?.transfer);
+  } catch (thrown) {
+    if (!call.ended) fail(id, call, thrown);
+  }
+}
+
+async function returnEarly(id: number, call: RunningCall): Promise<void> {
+  try {
+    await call.iterator?.return?.();
+  } catch {
+    // Nobody is left to tell; the stream ends either way.
+  }
+  end(id, call);
+}
+
+function end(id: number, call: RunningCall): void {
+  if (call.ended) return;
+  call.ended = true;
+  calls.delete(id);
+  send({ type: "end", id, stages: call.context.stages });
+}
+
+async function stop(service: FullService | undefined): Promise<void> {
+  setupAborter.abort();
+  try {
+    await service?.close();
+  } catch (thrown) {
+    logger({}).error({ err: thrown }, "close failed");
+  }
+  send({ type: "stopped" });
+  port?.close();
+}
+
+const started = start();
+port.on("message", (message: ToWorker) => {
+  void started.then((service) => {
+    receive(service, message);
+  }, () => undefined);
+});
+
+function receive(service: FullService, message: ToWorker): void {
+  if (message.type === "call") {
+    void run(service, message);
+    return;
+  }
+  if (message.type === "stop") {
+    void stop(service);
+    return;
+  }
+  const call = calls.get(message.id);
+  if (call === undefined) return;
+  switch (message.type) {
+    case "chunk":
+      call.chunks.push(message.body);
+      return;
+    case "chunks_end":
+      call.chunks.end(message.error && errorFromData(message.error));
+      return;
+    case "cancel":
+      call.context.abort(errorFromData(message.error));
+      return;
+    case "next":
+      void sendNext(message.id, call);
+      return;
+    case "return":
+      void returnEarly(message.id, call);
+  }
+}
+
+try {
+  await started;
+  send({ type: "ready" });
+} catch (thrown) {
+  send({ type: "failed", error: errorToData(setupFailure(init.service, thrown)) });
+  port.close();
+}

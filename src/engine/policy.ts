@@ -1,0 +1,40 @@
+import { ServableError } from "../errors.ts";
+import type { AnyServiceDefinition, Placement, ServicePolicy } from "../service/definition.ts";
+
+/** A {@link ServicePolicy} with every default filled in. */
+export interface ResolvedPolicy {
+  readonly placement: Placement;
+  /** Whether the service asked for its placement, or got the default. */
+  readonly placementAsked: boolean;
+  readonly workers: number;
+  readonly concurrency: number;
+  readonly queue: number;
+  readonly deadlineMs: number;
+  readonly maxBodyBytes: number;
+}
+
+/**
+ * Fills in the defaults; what `override` says wins over the definition.
+ *
+ * @throws ServableError `invalid_config` for a limit that is not a positive whole number
+ */
+export function resolvePolicy(definition: AnyServiceDefinition, override: ServicePolicy = {}): ResolvedPolicy {
+  const own = definition.policy;
+  const placement = override.placement ?? own.placement;
+  if (placement !== undefined && placement !== "inline" && placement !== "thread") {
+    throw new ServableError("invalid_config", `Service '${definition.name}': placement must be "inline" or "thread", not ${JSON.stringify(placement)}.`);
+  }
+  const limit = (name: keyof ServicePolicy, value: number, least: number): number => {
+    if (Number.isSafeInteger(value) && value >= least) return value;
+    throw new ServableError("invalid_config", `Service '${definition.name}': ${name} must be a whole number of at least ${least}, not ${value}.`);
+  };
+  return Object.freeze({
+    placement: placement ?? (definition.model ? "thread" : "inline"),
+    placementAsked: placement !== undefined,
+    workers: limit("workers", override.workers ?? own.workers ?? 1, 1),
+    concurrency: limit("concurrency", override.concurrency ?? own.concurrency ?? 64, 1),
+    queue: limit("queue", override.queue ?? own.queue ?? 256, 0),
+    deadlineMs: limit("deadlineMs", override.deadlineMs ?? own.deadlineMs ?? 30_000, 1),
+    maxBodyBytes: limit("maxBodyBytes", override.maxBodyBytes ?? own.maxBodyBytes ?? 16 * 1024 * 1024, 1),
+  });
+}

@@ -1,0 +1,10 @@
+export { HttpRuntime } from "./runtime/http/http-runtime.ts";
+export type { HttpRuntimeOptions } from "./runtime/http/options.ts";
+export { servicesPlugin, type ServicesPluginOptions } from "./runtime/http/services-plugin.ts";
+export { fetchHandler, type FetchHandler, type FetchHandlerOptions } from "./runtime/http/fetch-handler.ts";
+export type { Problem } from "./runtime/http/problem.ts";
+export { httpStatus } from "./runtime/http/status.ts";
+export type { Runtime } from "./runtime/runtime.ts";
+export type { ServiceEntry, ServiceSource, EngineStatus, EngineState } from "./engine/engine.ts";
+export type { EngineLogger, Observer, RequestEvent, WorkerEvent } from "./engine/observer.ts";
+export { createLogger, type LogOptions } from "./telemetry/logs.ts";

@@ -1,0 +1,95 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { InferenceSession } from "onnxruntime-node";
+import { messageOf, ServableError } from "../../errors.ts";
+import type { NamedArrays } from "../../tensor/named-arrays.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { checkInputs } from "../check-inputs.ts";
+import { assertMayBlock } from "../io-thread.ts";
+import type { Model, ModelRunOptions, TensorSpec } from "../model.ts";
+import { fromOnnx, toOnnx } from "./convert.ts";
+import type { OnnxRuntime } from "./onnxruntime.ts";
+import { reasonIn } from "./reason.ts";
+
+/** What an {@link OnnxModel} is made of. @internal */
+export interface OnnxModelParts {
+  readonly name: string;
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  readonly runtime: OnnxRuntime;
+  readonly session: InferenceSession;
+}
+
+/** An ONNX model, loaded by `loadOnnxModel`. A run blocks the thread that it is on, so runs take turns. */
+export class OnnxModel implements Model {
+  readonly name: string;
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  readonly #runtime: OnnxRuntime;
+  readonly #session: InferenceSession;
+  /** Settles when the last run that was asked for is over; never rejects. */
+  #lastRun: Promise<unknown> = Promise.resolve();
+  #pendingRuns = 0;
+  #closing: Promise<void> | undefined;
+
+  /** @internal */
+  constructor({ name, inputs, outputs, runtime, session }: OnnxModelParts) {
+    this.name = name;
+    this.inputs = inputs;
+    this.outputs = outputs;
+    this.#runtime = runtime;
+    this.#session = session;
+  }
+
+  /**
+   * Runs the model once. The inputs are used where they are, so they must not be changed until it is done.
+   *
+   * @param inputs - one array for each of `this.inputs`
+   * @param options - `signal`: a run that has not started when it is aborted never does
+   * @returns one array for each of `this.outputs`
+   * @throws ServableError `invalid_argument` when the inputs do not fit; `invalid_config` on a thread that does I/O; `cancelled`,
+   * or the signal's own reason where that is a ServableError; `service_failed` when the model fails; `unavailable` after `close`
+   */
+  async run(inputs: NamedArrays, { signal }: ModelRunOptions = {}): Promise<NamedArrays> {
+    assertMayBlock(`Running the model '${this.name}'`);
+    if (this.#closing !== undefined) throw new ServableError("unavailable", `The model '${this.name}' is closed.`);
+    checkInputs(this, inputs);
+    const feeds = Object.fromEntries(Object.entries(inputs).map(([name, array]) => [name, toOnnx(this.#runtime, name, array)]));
+    const waits = this.#pendingRuns > 0;
+    this.#pendingRuns++;
+    const run = this.#lastRun.then(async () => {
+      // Between runs the thread looks at the outside; without, no news of a signal would come while others wait.
+      if (waits) await nextTurn();
+      return this.#runNow(feeds, signal);
+    });
+    this.#lastRun = run.catch(() => undefined).then(() => this.#pendingRuns--);
+    return run;
+  }
+
+  async #runNow(feeds: InferenceSession.FeedsType, signal: AbortSignal | undefined): Promise<NamedArrays> {
+    if (signal?.aborted) {
+      if (ServableError.isInstance(signal.reason)) throw signal.reason;
+      throw new ServableError("cancelled", `The run of the model '${this.name}' was cancelled before it started.`, {
+        cause: signal.reason,
+      });
+    }
+    let values: InferenceSession.ReturnType;
+    try {
+      values = await this.#session.run(feeds);
+    } catch (error) {
+      throw new ServableError("service_failed", `The model '${this.name}' failed: ${reasonIn(messageOf(error))}.`, { cause: error });
+    }
+    const outputs: [string, Tensor][] = [];
+    for (const { name } of this.outputs) {
+      const value = values[name];
+      if (value === undefined) throw new ServableError("invalid_output", `The model '${this.name}' did not give its output '${name}'.`);
+      outputs.push([name, await fromOnnx(name, value)]);
+    }
+    return Object.fromEntries(outputs);
+  }
+
+  /** Frees the session once the runs in flight are done. Closing twice is closing once. */
+  close(): Promise<void> {
+    this.#closing ??= this.#lastRun.then(() => this.#session.release());
+    return this.#closing;
+  }
+}

@@ -1,0 +1,48 @@
+import { readFileSync } from "node:fs";
+import type { FastifyInstance } from "fastify";
+import { answerOpenApi } from "./openapi-answer.ts";
+import { route, type FrontOptions } from "./service-front.ts";
+
+/** What the documentation front gets. */
+export interface DocsFrontOptions extends FrontOptions {
+  /** Whether a token is asked for, so that the document says so. */
+  readonly authenticated: boolean;
+  /** Whether the page is served, besides the document. @default true */
+  readonly page?: boolean | undefined;
+}
+
+const script = "text/javascript; charset=utf-8";
+
+/** The page's files: path, file in `web/`, media type. */
+const pageFiles = [
+  ["/", "index.html", "text/html; charset=utf-8"],
+  ["/page.js", "page.js", script],
+  ["/page-answer.js", "page-answer.js", script],
+  ["/page-dom.js", "page-dom.js", script],
+  ["/page-form.js", "page-form.js", script],
+  ["/page-schema.js", "page-schema.js", script],
+  ["/page-service.js", "page-service.js", script],
+  ["/page-wire.js", "page-wire.js", script],
+  ["/page.css", "page.css", "text/css; charset=utf-8"],
+] as const;
+
+const pageHeaders = {
+  "content-security-policy":
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "no-referrer",
+  "cache-control": "no-cache",
+} as const;
+
+/** Paths that need no token: the page holds no secret, and a browser can't send a token for it. */
+export const pagePaths: ReadonlySet<string> = new Set(pageFiles.map(([path]) => path));
+
+/** `/openapi.json`, and the page at `/`. */
+export function docsFront(app: FastifyInstance, { engine, authenticated, page }: DocsFrontOptions): void {
+  route(app, engine, "GET", "/openapi.json", () => answerOpenApi(engine, authenticated));
+  if (page === false) return;
+  for (const [path, file, mediaType] of pageFiles) {
+    const body = readFileSync(new URL(`../../../web/${file}`, import.meta.url));
+    route(app, engine, "GET", path, () => ({ status: 200, headers: { ...pageHeaders, "content-type": mediaType }, body }));
+  }
+}

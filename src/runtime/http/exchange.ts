@@ -1,0 +1,202 @@
+/** One HTTP call to a service, whatever the host: Fastify and fetch-style hosts only convert to and from these shapes. */
+import { ServableError } from "../../errors.ts";
+import type { Engine } from "../../engine/engine.ts";
+import type { Execution } from "../../engine/execution.ts";
+import type { AnyServiceDefinition } from "../../service/definition.ts";
+import type { EncodedResponse } from "../../service/full-service.ts";
+import { selectRequestHandler } from "../../service/handlers/negotiate.ts";
+import { negotiateAnswer, streamNotAcceptable, type Answer } from "./accept.ts";
+import { answerBatch } from "./batch.ts";
+import { frame } from "./framing.ts";
+import { timeoutOf } from "./head.ts";
+import { problemMediaType, problemOf, toWireError } from "./problem.ts";
+
+/** A request's body, read at most once. */
+export interface BodySource {
+  /** All of it. @throws ServableError `payload_too_large`, or `invalid_request` where it breaks off */
+  whole(maxBytes: number): Promise<Uint8Array>;
+  /** As it comes. */
+  chunks(): AsyncIterable<Uint8Array>;
+}
+
+/** One call, as a host sees it. */
+export interface HttpCall {
+  readonly requestId: string;
+  readonly contentType: string | undefined;
+  readonly contentLength: number | undefined;
+  readonly accept: string | undefined;
+  /** The header `x-timeout-ms`. */
+  readonly timeoutMs: string | undefined;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly body: BodySource;
+  /** Names what to do when the client goes away before the answer is out. */
+  onGone(callback: () => void): void;
+}
+
+/** What a host sends back. */
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | Uint8Array | AsyncIterable<string | Uint8Array>;
+}
+
+/** Takes a call in and answers it; whatever goes wrong is a problem document. */
+export async function answerCall(engine: Engine, definition: AnyServiceDefinition, call: HttpCall): Promise<HttpAnswer> {
+  const since = performance.now();
+  let execution: Execution | undefined;
+  try {
+    const answer = negotiateAnswer(definition, call.accept);
+    checkHead(engine, definition, call);
+    execution = admit(engine, definition, call);
+    const body = definition.inputStream ? call.body.chunks() : await readBody(engine, definition, call, execution);
+    const response = await execution.run({ contentType: call.contentType, body, responseType: answer.responseType });
+    return respond(response, answer, execution);
+  } catch (thrown) {
+    return fail(engine, definition.name, call, execution, thrown, since);
+  }
+}
+
+/** Takes a list in and answers each item: one bad item fails alone. */
+export async function answerBatchCall(engine: Engine, definition: AnyServiceDefinition, call: HttpCall): Promise<HttpAnswer> {
+  const since = performance.now();
+  let place: (() => void) | undefined;
+  try {
+    checkBatchHead(definition, call);
+    checkLength(engine, definition, call);
+    const timeoutMs = timeoutOf(call.timeoutMs);
+    place = engine.takePlace(definition.name);
+    const body = await readInTime(engine, definition, call);
+    const text = await answerBatch(engine, definition, { ...call, body, timeoutMs });
+    return { status: 200, headers: { "content-type": "application/json", "x-request-id": call.requestId }, body: text };
+  } catch (thrown) {
+    return fail(engine, definition.name, call, undefined, thrown, since);
+  } finally {
+    place?.();
+  }
+}
+
+async function readInTime(engine: Engine, definition: AnyServiceDefinition, call: HttpCall): Promise<Uint8Array> {
+  const { maxBodyBytes, deadlineMs } = engine.policy(definition.name);
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new ServableError("request_timeout", `The request's body did not arrive within ${deadlineMs} ms.`));
+    }, deadlineMs);
+  });
+  try {
+    return await Promise.race([call.body.whole(maxBodyBytes), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function admit(engine: Engine, definition: AnyServiceDefinition, call: HttpCall): Execution {
+  const { requestId, metadata } = call;
+  const execution = engine.admit(definition.name, { requestId, metadata, timeoutMs: timeoutOf(call.timeoutMs) });
+  call.onGone(() => {
+    execution.cancel();
+  });
+  return execution;
+}
+
+function checkHead(engine: Engine, definition: AnyServiceDefinition, call: HttpCall): void {
+  if (definition.inputStream) {
+    checkStreamType(call.contentType);
+    return;
+  }
+  selectRequestHandler(definition.request, call.contentType);
+  checkLength(engine, definition, call);
+}
+
+function checkBatchHead(definition: AnyServiceDefinition, call: HttpCall): void {
+  if (definition.inputStream) throw new ServableError("not_found", `Service '${definition.name}' takes a stream, so it has no batch route.`);
+  const readsJson = definition.request.some(({ mediaTypes }) => mediaTypes.includes("application/json"));
+  const writesJson = definition.response.some(({ mediaTypes }) => mediaTypes.includes("application/json"));
+  if (!readsJson || !writesJson) throw new ServableError("not_found", `Service '${definition.name}' does not speak JSON, so it has no batch route.`);
+  const essence = call.contentType?.split(";", 1)[0]?.trim().toLowerCase();
+  if (essence !== undefined && essence !== "application/json") {
+    throw new ServableError("unsupported_media_type", `A batch is a JSON list: send application/json, not '${essence.slice(0, 60)}'.`, {
+      details: { accepted: ["application/json"] },
+    });
+  }
+}
+
+function checkStreamType(contentType: string | undefined): void {
+  const essence = contentType?.split(";", 1)[0]?.trim().toLowerCase();
+  if (essence === undefined || essence === "application/x-ndjson" || essence === "application/jsonl") return;
+  throw new ServableError("unsupported_media_type", `This service takes a stream: send application/x-ndjson, one JSON value a line, not '${essence.slice(0, 60)}'.`, {
+    details: { accepted: ["application/x-ndjson"] },
+  });
+}
+
+function checkLength(engine: Engine, definition: AnyServiceDefinition, call: HttpCall): void {
+  const { maxBodyBytes } = engine.policy(definition.name);
+  if (call.contentLength !== undefined && call.contentLength > maxBodyBytes) throw tooLarge(maxBodyBytes);
+}
+
+/** The error for a body over its limit. */
+export function tooLarge(maxBytes: number): ServableError {
+  return new ServableError("payload_too_large", `The body is larger than ${maxBytes} bytes.`, { details: { maxBodyBytes: maxBytes } });
+}
+
+/** Reads the body; the request's end (deadline, client gone) ends the reading. */
+async function readBody(engine: Engine, definition: AnyServiceDefinition, call: HttpCall, execution: Execution): Promise<Uint8Array> {
+  const failed = new Promise<never>((_, reject) => {
+    execution.onFail = reject;
+  });
+  failed.catch(() => undefined);
+  const body = await Promise.race([call.body.whole(engine.policy(definition.name).maxBodyBytes), failed]);
+  execution.onFail = undefined;
+  return body;
+}
+
+function respond(response: EncodedResponse, answer: Answer, execution: Execution): HttpAnswer {
+  const { requestId } = execution;
+  const { framing } = answer;
+  if (response.kind === "value") {
+    if (answer.framedOnly && framing !== undefined) {
+      return framed(one(response.body), framing, response.mediaType, requestId);
+    }
+    return { status: 200, headers: { "content-type": response.mediaType, "x-request-id": requestId }, body: response.body };
+  }
+  if (framing === undefined) throw streamNotAcceptable();
+  return framed(response.items, framing, response.mediaType, requestId);
+}
+
+function framed(items: AsyncIterable<Uint8Array | string>, framing: NonNullable<Answer["framing"]>, mediaType: string, requestId: string): HttpAnswer {
+  return {
+    status: 200,
+    headers: {
+      "content-type": framing === "raw" ? mediaType : framing,
+      "cache-control": "no-cache",
+      // Or nginx would hold the items back until the stream ends.
+      "x-accel-buffering": "no",
+      "x-request-id": requestId,
+    },
+    body: frame(items, framing, requestId),
+  };
+}
+
+async function* one<T>(item: T): AsyncGenerator<T> {
+  yield await Promise.resolve(item);
+}
+
+function fail(engine: Engine, service: string, call: HttpCall, execution: Execution | undefined, thrown: unknown, since: number): HttpAnswer {
+  const error = toWireError(thrown);
+  if (execution === undefined) engine.refused(call.requestId, service, error, performance.now() - since);
+  else execution.fail(error);
+  return problemAnswer(error, call.requestId);
+}
+
+/** An error as an answer. */
+export function problemAnswer(thrown: unknown, requestId: string): HttpAnswer {
+  const problem = problemOf(thrown, requestId);
+  const headers: Record<string, string> = { "content-type": problemMediaType, "x-request-id": requestId };
+  if (ServableError.isInstance(thrown)) {
+    if (thrown.retryAfterMs !== undefined) headers["retry-after"] = String(Math.max(1, Math.ceil(thrown.retryAfterMs / 1_000)));
+    const { allow } = thrown.details;
+    if (thrown.code === "method_not_allowed" && Array.isArray(allow)) headers["allow"] = allow.join(", ");
+    if (thrown.code === "unauthenticated") headers["www-authenticate"] = "Bearer";
+  }
+  return { status: problem.status, headers, body: JSON.stringify(problem) };
+}

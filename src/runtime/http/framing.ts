@@ -1,0 +1,46 @@
+import { setTimeout as pause } from "node:timers/promises";
+import type { Framing } from "./accept.ts";
+import { problemOf } from "./problem.ts";
+
+type Chunk = Uint8Array | string;
+const decoder = new TextDecoder();
+
+/**
+ * Frames a stream's items, and its failure, as the client asked: server-sent events (WHATWG HTML, section 9.2), newline-delimited JSON, or raw
+ * bytes one after another.
+ */
+export function frame(items: AsyncIterable<Chunk>, framing: Framing | "raw", requestId: string): AsyncIterable<Chunk> {
+  switch (framing) {
+    case "text/event-stream":
+      return serverSentEvents(items, requestId);
+    case "application/x-ndjson":
+      return newlineDelimited(items, requestId);
+    case "raw":
+      return items;
+  }
+}
+
+async function* serverSentEvents(items: AsyncIterable<Chunk>, requestId: string): AsyncGenerator<Chunk> {
+  try {
+    for await (const item of items) yield `data: ${textOf(item)}\n\n`;
+  } catch (thrown) {
+    yield `event: error\ndata: ${JSON.stringify(problemOf(thrown, requestId))}\n\n`;
+    return;
+  }
+  yield "event: end\ndata:\n\n";
+}
+
+async function* newlineDelimited(items: AsyncIterable<Chunk>, requestId: string): AsyncGenerator<Chunk> {
+  try {
+    for await (const item of items) yield `${textOf(item)}\n`;
+  } catch (thrown) {
+    yield `${JSON.stringify({ error: problemOf(thrown, requestId) })}\n`;
+    // The line above gets out before the connection is cut, which is how a reader tells a failure from an end.
+    await pause(10);
+    throw thrown;
+  }
+}
+
+function textOf(item: Chunk): string {
+  return typeof item === "string" ? item : decoder.decode(item);
+}

@@ -1,0 +1,191 @@
+import { readFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from "fastify";
+import { ServableError, messageOf } from "../../errors.ts";
+import { Engine, type EngineStatus } from "../../engine/engine.ts";
+import type { EngineLogger } from "../../engine/observer.ts";
+import { createLogger, requestLog } from "../../telemetry/logs.ts";
+import { Metrics } from "../../telemetry/metrics.ts";
+import type { Runtime } from "../runtime.ts";
+import { createApp } from "./app.ts";
+import { docsFront, pagePaths } from "./docs-front.ts";
+import { problemAnswer } from "./exchange.ts";
+import { healthFront } from "./health-front.ts";
+import { metricsFront } from "./metrics-front.ts";
+import { resolveHttpOptions, type HttpRuntimeOptions, type ResolvedHttpOptions } from "./options.ts";
+import { send, serviceFront } from "./service-front.ts";
+import { TokenFile } from "./tokens.ts";
+
+/** Open to everybody: an orchestrator has no token. */
+const healthPaths: ReadonlySet<string> = new Set(["/livez", "/startupz", "/readyz"]);
+
+/**
+ * Serves services over HTTP: a listener and its fronts (services, health, metrics, documentation), each a Fastify plugin.
+ *
+ * @example
+ * ```ts
+ * import { defineService } from "servable";
+ * import { HttpRuntime } from "servable/http";
+ *
+ * const hello = defineService({ name: "hello", call: () => "hello" });
+ * const runtime = new HttpRuntime({ services: [hello], port: 0 });
+ * await runtime.start();
+ * await runtime.stop();
+ * ```
+ */
+export class HttpRuntime implements Runtime {
+  readonly stopped: Promise<void>;
+  readonly #options: HttpRuntimeOptions;
+  readonly #resolved: ResolvedHttpOptions;
+  #engine: Engine | undefined;
+  #app: FastifyInstance | undefined;
+  #tokens: TokenFile | undefined;
+  #url: string | undefined;
+  #stopping: Promise<void> | undefined;
+  #markStopped: () => void = () => undefined;
+
+  /** @throws ServableError `invalid_config` */
+  constructor(options: HttpRuntimeOptions) {
+    this.#options = options;
+    this.#resolved = resolveHttpOptions(options);
+    this.stopped = new Promise((resolve) => {
+      this.#markStopped = resolve;
+    });
+  }
+
+  /** Where it listens, such as `http://127.0.0.1:3000`. @throws ServableError `not_ready` before `start` */
+  get url(): string {
+    if (this.#url === undefined) throw new ServableError("not_ready", "The runtime does not listen yet: await start() first.");
+    return this.#url;
+  }
+
+  /** How the engine and its services are; undefined before `start`. */
+  get status(): EngineStatus | undefined {
+    return this.#engine?.status();
+  }
+
+  /**
+   * Listens, then sets every service up; resolves when all are ready. Health routes answer from the moment it listens.
+   *
+   * @throws ServableError `load_failed`, `invalid_config`, `address_in_use`
+   */
+  async start(): Promise<void> {
+    if (this.#engine !== undefined) throw new ServableError("invalid_argument", "A runtime is started once.");
+    const log = this.#options.log ?? (await createLogger());
+    const metrics = new Metrics();
+    const engine = new Engine({
+      services: this.#options.services,
+      log,
+      observers: [metrics, requestLog(log), ...(this.#options.observers ?? [])],
+    });
+    this.#engine = engine;
+    try {
+      await engine.load();
+      metrics.watch(engine);
+      this.#app = await this.#build(engine, metrics, log);
+      this.#url = await this.#listen(this.#app);
+      await engine.start();
+    } catch (thrown) {
+      await this.stop();
+      throw thrown;
+    }
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    const { graceMs } = this.#resolved;
+    this.#engine?.beginStop();
+    // Stops listening at once; connections with a request in flight stay until it is answered.
+    const server = this.#app?.server;
+    server?.close();
+    server?.closeIdleConnections();
+    await this.#engine?.stop(graceMs);
+    server?.closeIdleConnections();
+    await this.#app?.close();
+    this.#tokens?.close();
+    this.#markStopped();
+  }
+
+  async #build(engine: Engine, metrics: Metrics, log: EngineLogger): Promise<FastifyInstance> {
+    const { auth, tls, corsOrigins, page } = this.#resolved;
+    const app = await createApp(engine, tls && readTls(tls));
+    if (corsOrigins.length > 0) {
+      const { default: cors } = await import("@fastify/cors");
+      await app.register(cors, {
+        origin: corsOrigins.includes("*") ? "*" : [...corsOrigins],
+        methods: ["GET", "POST"],
+        exposedHeaders: ["x-request-id", "retry-after"],
+      });
+    }
+    if (auth !== undefined && "tokenFile" in auth) this.#guard(app, engine, new TokenFile(auth.tokenFile, log));
+    const fronts: FastifyPluginAsync = async (scope) => {
+      if (auth !== undefined && "plugin" in auth) await auth.plugin(scope, {});
+      serviceFront(scope, { engine });
+      metricsFront(scope, { engine, metrics });
+      docsFront(scope, { engine, authenticated: auth !== undefined, page });
+    };
+    healthFront(app, { engine });
+    await app.register(fronts);
+    await this.#options.configure?.(app);
+    return app;
+  }
+
+  #guard(app: FastifyInstance, engine: Engine, tokens: TokenFile): void {
+    this.#tokens = tokens;
+    app.addHook("onRequest", (request, reply, done) => {
+      if (isPublic(request) || tokens.accepts(request.headers.authorization)) {
+        done();
+        return;
+      }
+      const error = new ServableError("unauthenticated", "This server asks for a token: send the header `authorization: Bearer <token>`.");
+      engine.refused(request.id, undefined, error, reply.elapsedTime);
+      void send(reply, problemAnswer(error, request.id));
+    });
+  }
+
+  async #listen(app: FastifyInstance): Promise<string> {
+    const { host, port, tls } = this.#resolved;
+    try {
+      await app.listen({ host, port });
+    } catch (thrown) {
+      throw listenFailure(thrown, host, port);
+    }
+    const { port: bound } = app.server.address() as AddressInfo;
+    return `${tls === undefined ? "http" : "https"}://${host.includes(":") ? `[${host}]` : host}:${bound}`;
+  }
+}
+
+function isPublic(request: FastifyRequest): boolean {
+  const url = request.routeOptions.url;
+  return url !== undefined && (healthPaths.has(url) || pagePaths.has(url));
+}
+
+function readTls({ certFile, keyFile }: NonNullable<HttpRuntimeOptions["tls"]>): { readonly cert: Buffer; readonly key: Buffer } {
+  const read = (file: string, what: string): Buffer => {
+    try {
+      return readFileSync(file);
+    } catch (thrown) {
+      throw new ServableError("invalid_config", `The TLS ${what} ${file} can't be read: ${messageOf(thrown)}`, { cause: thrown });
+    }
+  };
+  return { cert: read(certFile, "certificate"), key: read(keyFile, "key") };
+}
+
+function listenFailure(thrown: unknown, host: string, port: number): unknown {
+  const code = thrown instanceof Error && "code" in thrown ? thrown.code : undefined;
+  switch (code) {
+    case "EADDRINUSE":
+      return new ServableError("address_in_use", `Port ${port} on ${host} is taken by another program. Stop it, or choose another port with --port.`, { cause: thrown });
+    case "EACCES":
+      return new ServableError("address_in_use", `Port ${port} on ${host} may not be used by this user. Choose one above 1023 with --port.`, { cause: thrown });
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+      return new ServableError("address_in_use", `This machine has no address ${host}. Choose another with --host.`, { cause: thrown });
+    default:
+      return thrown;
+  }
+}

@@ -1,0 +1,78 @@
+import type { FastifyInstance, FastifyPluginAsync } from "fastify";
+import { isIP } from "node:net";
+import { ServableError } from "../../errors.ts";
+import type { ServiceSource } from "../../engine/engine.ts";
+import type { EngineLogger, Observer } from "../../engine/observer.ts";
+
+/** How services are served over HTTP. */
+export interface HttpRuntimeOptions {
+  /** What is served: definitions, classes of services, or LoaderSpecs (which threads need). */
+  readonly services: readonly ServiceSource[];
+  /** @default "127.0.0.1" */
+  readonly host?: string | undefined;
+  /** 0 takes any free port. @default 3000 */
+  readonly port?: number | undefined;
+  /** A file of bearer tokens, or a Fastify plugin of your own that adds an `onRequest` hook. Off loopback one of them is needed. */
+  readonly auth?: { readonly tokenFile: string } | { readonly plugin: FastifyPluginAsync } | undefined;
+  /** Serves anybody, also off loopback. @default false */
+  readonly allowUnauthenticated?: boolean | undefined;
+  /** Serves HTTPS with this certificate and key, both PEM files. */
+  readonly tls?: { readonly certFile: string; readonly keyFile: string } | undefined;
+  /** Origins whose pages may call, such as `https://example.com`; `*` for all. @default none */
+  readonly corsOrigins?: readonly string[] | undefined;
+  /** Serves the page at `/`. @default true */
+  readonly page?: boolean | undefined;
+  /** Time for what is in flight when the runtime stops. @default 30000 */
+  readonly graceMs?: number | undefined;
+  /** @default pino, to standard output */
+  readonly log?: EngineLogger | undefined;
+  /** See what the engine does, besides the log and the metrics. */
+  readonly observers?: readonly Observer[] | undefined;
+  /** Adds plugins, hooks and routes of your own to the Fastify instance before it listens. */
+  readonly configure?: ((app: FastifyInstance) => void | Promise<void>) | undefined;
+}
+
+/** {@link HttpRuntimeOptions} with every default filled in. */
+export interface ResolvedHttpOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly auth: HttpRuntimeOptions["auth"];
+  readonly tls: HttpRuntimeOptions["tls"];
+  readonly corsOrigins: readonly string[];
+  readonly page: boolean;
+  readonly graceMs: number;
+}
+
+/** Fills in the defaults. @throws ServableError `invalid_config` for an address that would serve strangers, and for impossible numbers */
+export function resolveHttpOptions(options: HttpRuntimeOptions): ResolvedHttpOptions {
+  const host = options.host ?? "127.0.0.1";
+  const port = options.port ?? 3000;
+  const graceMs = options.graceMs ?? 30_000;
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new ServableError("invalid_config", `The port must be a whole number from 0 to 65535, not ${port}.`);
+  }
+  if (!Number.isFinite(graceMs) || graceMs < 0) {
+    throw new ServableError("invalid_config", `The grace time must be 0 ms or more, not ${graceMs}.`);
+  }
+  if (!isLoopback(host) && options.auth === undefined && options.allowUnauthenticated !== true) {
+    throw new ServableError(
+      "invalid_config",
+      `Serving on ${host} would let anybody in who can reach this machine. Give a token file (--token-file), ` +
+        "or allow it on purpose (--allow-unauthenticated).",
+    );
+  }
+  return Object.freeze({
+    host,
+    port,
+    auth: options.auth,
+    tls: options.tls,
+    corsOrigins: options.corsOrigins ?? [],
+    page: options.page ?? true,
+    graceMs,
+  });
+}
+
+/** Whether an address can be reached from this machine only. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+}

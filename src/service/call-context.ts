@@ -1,0 +1,150 @@
+import { ServableError } from "../errors.ts";
+import type { Logger, ServiceContext } from "./service.ts";
+
+/** How long one part of a request took. */
+export interface StageTime {
+  readonly stage: string;
+  readonly ms: number;
+}
+
+/** What a context is made of. */
+export interface CallContextInit {
+  readonly requestId?: string | undefined;
+  /** Milliseconds since the epoch. @default Infinity */
+  readonly deadline?: number | undefined;
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+  /** Makes the logger at its first use: most calls never log. */
+  readonly log?: (() => Logger) | undefined;
+}
+
+const nothing = (): void => undefined;
+/** Writes nowhere: the logger of a bare call. */
+export const silentLogger: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
+
+const noMetadata: Readonly<Record<string, string>> = Object.freeze({});
+
+/**
+ * The context of one call. Signal and logger are made when first asked for: most calls use neither, and at tens of thousands
+ * of requests a second an AbortController each is a measurable part of the whole.
+ */
+export class CallContext implements ServiceContext {
+  readonly requestId: string;
+  readonly deadline: number;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** The times taken so far, in order. */
+  readonly stages: StageTime[] = [];
+  /** Called once when the call is aborted, before the signal fires: how a placement passes the abort on. */
+  onAbort: ((reason: ServableError) => void) | undefined;
+  readonly #makeLog: (() => Logger) | undefined;
+  #log: Logger | undefined;
+  #controller: AbortController | undefined;
+  #abortReason: ServableError | undefined;
+
+  constructor(init: CallContextInit = {}) {
+    this.requestId = init.requestId ?? crypto.randomUUID();
+    this.deadline = init.deadline ?? Infinity;
+    this.metadata = init.metadata ?? noMetadata;
+    this.#makeLog = init.log;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason);
+    }
+    return this.#controller.signal;
+  }
+
+  get log(): Logger {
+    this.#log ??= this.#makeLog?.() ?? silentLogger;
+    return this.#log;
+  }
+
+  /** Why the call was aborted; undefined while it was not. */
+  get abortReason(): ServableError | undefined {
+    return this.#abortReason;
+  }
+
+  /** Aborts the call; the first reason stays. */
+  abort(reason: ServableError): void {
+    if (this.#abortReason !== undefined) return;
+    this.#abortReason = reason;
+    this.onAbort?.(reason);
+    this.#controller?.abort(reason);
+  }
+
+  /** Notes the time of a stage that began at `since` (`performance.now()`). */
+  record(stage: string, since: number): void {
+    this.stages.push({ stage, ms: performance.now() - since });
+  }
+
+  stage<T>(name: string, work: () => T): T {
+    const since = performance.now();
+    let result: T;
+    try {
+      result = work();
+    } catch (thrown) {
+      this.record(name, since);
+      throw thrown;
+    }
+    if (result instanceof Promise) {
+      const done = (): void => {
+        this.record(name, since);
+      };
+      result.then(done, done);
+    } else {
+      this.record(name, since);
+    }
+    return result;
+  }
+}
+
+/** Makes a full context of what a caller has; a complete one is used as it is. */
+export function toCallContext(context: Partial<ServiceContext> = {}): CallContext {
+  if (context instanceof CallContext) return context;
+  const { requestId, deadline, metadata, log, signal } = context;
+  const made = new CallContext({ requestId, deadline, metadata, log: log && (() => log) });
+  if (signal !== undefined) {
+    const abort = (): void => {
+      made.abort(abortError(signal.reason));
+    };
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort, { once: true });
+  }
+  return made;
+}
+
+/** What an abort means as an error: its reason where that is one of ours, else `cancelled`. */
+export function abortError(reason: unknown): ServableError {
+  return ServableError.isInstance(reason) ? reason : new ServableError("cancelled", "The caller went away.", { cause: reason });
+}
+
+/** A context with the state that `setup` gave. */
+export class StateContext<S> implements ServiceContext {
+  readonly state: S;
+  readonly #base: ServiceContext;
+
+  constructor(base: ServiceContext, state: S) {
+    this.#base = base;
+    this.state = state;
+  }
+
+  get signal(): AbortSignal {
+    return this.#base.signal;
+  }
+  get deadline(): number {
+    return this.#base.deadline;
+  }
+  get requestId(): string {
+    return this.#base.requestId;
+  }
+  get log(): Logger {
+    return this.#base.log;
+  }
+  get metadata(): Readonly<Record<string, string>> {
+    return this.#base.metadata;
+  }
+  stage<T>(name: string, work: () => T): T {
+    return this.#base.stage(name, work);
+  }
+}

@@ -1,0 +1,82 @@
+import { pino, type DestinationStream } from "pino";
+import { causeText, formatPath } from "../errors.ts";
+import type { EngineLogger, Observer, RequestEvent, WorkerEvent } from "../engine/observer.ts";
+
+/** How the log is written. */
+export interface LogOptions {
+  /** @default "info" */
+  readonly level?: "debug" | "info" | "warn" | "error" | "silent" | undefined;
+  /** Structured lines, or lines for a person. @default "pretty" on a terminal, else "json" */
+  readonly format?: "json" | "pretty" | undefined;
+  /** Where lines go instead of standard output. */
+  readonly destination?: DestinationStream | undefined;
+}
+
+/** Makes the logger: pino, as structured lines or, on a terminal, for a person. */
+export async function createLogger(options: LogOptions = {}): Promise<EngineLogger> {
+  const format = options.format ?? (process.stdout.isTTY ? "pretty" : "json");
+  const level = options.level ?? "info";
+  const destination = options.destination ?? (await destinationFor(format));
+  const logger: EngineLogger = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+  return logger;
+}
+
+async function destinationFor(format: "json" | "pretty"): Promise<DestinationStream> {
+  if (format === "json") return pino.destination({ fd: 1, sync: true });
+  const { default: pretty } = await import("pino-pretty");
+  return pretty({ colorize: process.stdout.isTTY, ignore: "pid,hostname", translateTime: "SYS:HH:MM:ss.l", singleLine: true, sync: true });
+}
+
+/** Writes one line for each request, with id, service, stage times and outcome (and nothing of its payload), and one for each change of a worker. */
+export function requestLog(log: EngineLogger): Observer {
+  return {
+    requestFinished(event: RequestEvent): void {
+      const fields = {
+        requestId: event.requestId,
+        service: event.service,
+        outcome: event.outcome,
+        ms: round(event.totalMs),
+        stages: stageTimes(event),
+        items: event.items,
+      };
+      const { error } = event;
+      if (error === undefined) {
+        log.info(fields, "request");
+        return;
+      }
+      const failure = {
+        ...fields,
+        stage: error.stage,
+        reason: error.message,
+        fields: error.issues.length > 0 ? error.issues.slice(0, 10).map(({ path }) => formatPath(path)) : undefined,
+        cause: error.cause === undefined ? undefined : causeText(error.cause),
+      };
+      if (isMishap(error.code)) log.error(failure, "request failed");
+      else log.info(failure, "request refused");
+    },
+    workerChanged(event: WorkerEvent): void {
+      const { change, ...fields } = event;
+      const text = `worker ${change.replace("_", " ")}`;
+      if (change === "ready" || change === "stopped") log.info({ ...fields, startMs: fields.startMs && round(fields.startMs) }, text);
+      else log.error(fields, text);
+    },
+  };
+}
+
+function stageTimes(event: RequestEvent): Readonly<Record<string, number>> {
+  const times: Record<string, number> = {};
+  for (const { stage, ms } of event.stages) times[stage] = round((times[stage] ?? 0) + ms);
+  return times;
+}
+
+/** Microseconds are enough, and keep the lines short. */
+function round(ms: number): number {
+  return Math.round(ms * 1_000) / 1_000;
+}
+
+const mishaps: ReadonlySet<string> = new Set(["service_failed", "invalid_output", "serialization_failed", "worker_crashed", "internal"]);
+
+function isMishap(code: string): boolean {
+  return mishaps.has(code);
+}
+

@@ -1,0 +1,18 @@
+import { availableParallelism } from "node:os";
+import { defineConfig } from "vitest/config";
+
+/** `npm test`: everything but the page, which needs a browser (vitest.page.config.ts). */
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    exclude: ["test/page/**"],
+    // Native modules and worker threads of our own want a whole process around them.
+    pool: "forks",
+    maxWorkers: Math.max(2, availableParallelism() - 1),
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    // "servable" is this package's own dist/: run as Node runs it, so that a test and what it starts share one copy.
+    server: { deps: { external: [/\/dist\//] } },
+    typecheck: { enabled: false },
+  },
+});
