@@ -89,7 +89,8 @@ async function build(force) {
     mkdirSync(path.dirname(target), { recursive: true });
     copyFileSync(file, target);
   }
-  chmodSync(path.join(fresh, "cli", "main.js"), 0o755);
+  const main = path.join(fresh, "cli", "main.js");
+  if (existsSync(main)) chmodSync(main, 0o755);
   writeFileSync(path.join(fresh, ".stamp"), digest);
   rmSync(at("dist"), { recursive: true, force: true });
   renameSync(fresh, at("dist"));

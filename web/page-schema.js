@@ -168,7 +168,8 @@ export function fieldsOf(api, schema) {
       if (open.has(reference)) return;
       open.set(reference, name);
     }
-    const forms = formsOf(api, resolve(api, part));
+    const whole = resolve(api, part);
+    const forms = formsOf(api, whole);
     forms.forEach((form, index) => {
       const found = resolve(api, form);
       const hint = forms.length > 1 && found["properties"] !== undefined ? `form ${index + 1}` : "";
@@ -178,7 +179,7 @@ export function fieldsOf(api, schema) {
       }
       const items = found["items"];
       if (typeof items === "object" && items !== null) children(`${name}[]`, items);
-      else if (form !== part && forms.length > 1) children(name, form);
+      else if (form !== whole && (found["anyOf"] ?? found["oneOf"]) !== undefined) children(name, form);
     });
     if (typeof reference === "string") open.delete(reference);
   };

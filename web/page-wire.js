@@ -70,19 +70,42 @@ export const compactJson = (text) => text.replace(/("(?:[^"\\]|\\.)*")|\s+/g, "$
 /**
  * JSON for people: what fits on one line stays on it.
  * @param {unknown} value
- * @param {number} [width]
+ * @param {number} [width] characters in a line
  * @param {string} [indent]
+ * @param {number} [taken] characters that stand on the line already
  * @returns {string}
  */
-export function prettyJson(value, width = 72, indent = "") {
-  const flat = JSON.stringify(value) ?? "null";
-  if (typeof value !== "object" || value === null) return flat;
-  if (flat.length + indent.length <= width) return flat.length < 3 ? flat : spaced(value);
+export function prettyJson(value, width = 62, indent = "", taken = 0) {
+  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
+  // What is longer without its spaces can't fit with them, and need not be written to know.
+  if (isShort(value, width)) {
+    const line = spaced(value);
+    if (indent.length + taken + line.length < width) return line;
+  }
   const inner = `${indent}  `;
-  const lines = Array.isArray(value)
-    ? value.map((item) => inner + prettyJson(item, width, inner))
-    : Object.entries(value).map(([key, item]) => `${inner}${JSON.stringify(key)}: ${prettyJson(item, width, inner)}`);
-  return Array.isArray(value) ? `[\n${lines.join(",\n")}\n${indent}]` : `{\n${lines.join(",\n")}\n${indent}}`;
+  if (Array.isArray(value)) return `[\n${value.map((item) => inner + prettyJson(item, width, inner)).join(",\n")}\n${indent}]`;
+  const lines = Object.entries(value).map(([key, item]) => {
+    const name = `${JSON.stringify(key)}: `;
+    return inner + name + prettyJson(item, width, inner, name.length);
+  });
+  return `{\n${lines.join(",\n")}\n${indent}}`;
+}
+
+/**
+ * Whether a value has so few parts that its line may be short.
+ * @param {object} value
+ * @param {number} width
+ */
+function isShort(value, width) {
+  let parts = 0;
+  const pending = [value];
+  for (let part = pending.pop(); part !== undefined; part = pending.pop()) {
+    const items = Object.values(part);
+    parts += items.length;
+    if (parts * 2 > width) return false;
+    pending.push(...items.filter((item) => typeof item === "object" && item !== null));
+  }
+  return true;
 }
 
 /**
@@ -120,12 +143,12 @@ const shellQuote = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
  */
 
 /**
- * A curl line for exactly this call. The token is left to a variable of the shell, so that it does not end up in its history.
+ * A curl command for exactly this call. The token is left to a variable of the shell, so that it does not end up in its history.
  * @param {Call} call
  * @param {boolean} withToken
  */
 export function curlLine(call, withToken) {
-  const parts = ["curl", ...(call.headers["accept"]?.includes("event-stream") ? ["-N"] : []), shellQuote(call.url)];
+  const parts = [`curl ${call.headers["accept"]?.includes("event-stream") ? "-N " : ""}${shellQuote(call.url)}`];
   for (const [name, value] of Object.entries(call.headers)) parts.push(`-H ${shellQuote(`${name}: ${value}`)}`);
   if (withToken) parts.push('-H "authorization: Bearer $TOKEN"');
   if (call.field !== undefined) {
@@ -136,7 +159,7 @@ export function curlLine(call, withToken) {
   } else {
     parts.push(`--data-raw ${shellQuote(call.text)}`);
   }
-  return parts.join(" ");
+  return parts.join(" \\\n  ");
 }
 
 /**

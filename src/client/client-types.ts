@@ -36,14 +36,25 @@ export interface UnaryMethod<I, O> {
 }
 
 /**
- * A client's method for a service that gives a stream. The request starts at once; the items can be read once, and leaving the
- * loop early cancels the request. A failure comes out of the loop, also in the middle of the stream, with the codes of
- * {@link UnaryMethod}.
+ * A client's method for a service that gives a stream.
  *
  * @typeParam I - what a caller passes
  * @typeParam O - one item of the stream
  */
-export type StreamMethod<I, O> = (input: I, options?: CallOptions) => AsyncIterable<O>;
+export interface StreamMethod<I, O> {
+  /**
+   * Calls the service. The request starts at once; the items can be read once, and leaving the loop early cancels the request.
+   *
+   * @throws ServableError out of the loop, also in the middle of the stream: the codes of {@link UnaryMethod}
+   */
+  (input: I, options?: CallOptions): AsyncIterable<O>;
+  /**
+   * Calls the service for a list of inputs in one request; see {@link UnaryMethod.batch}. Each stream is collected into a list.
+   *
+   * @throws ServableError as a single call does, when the request as a whole fails
+   */
+  batch(inputs: readonly I[], options?: CallOptions): Promise<BatchResult<O[]>[]>;
+}
 
 /**
  * A client's method for a service whose types don't tell whether it gives a value or a stream: await it to get either, or iterate
@@ -60,11 +71,11 @@ export interface DynamicMethod<I, O> {
    */
   (input: I, options?: CallOptions): Promise<O | AsyncIterable<O>> & AsyncIterable<O>;
   /**
-   * Calls the service for a list of inputs in one request; see {@link UnaryMethod.batch}.
+   * Calls the service for a list of inputs in one request; see {@link UnaryMethod.batch}. A stream is collected into a list.
    *
    * @throws ServableError as a single call does, when the request as a whole fails
    */
-  batch(inputs: readonly I[], options?: CallOptions): Promise<BatchResult<O>[]>;
+  batch(inputs: readonly I[], options?: CallOptions): Promise<BatchResult<O | O[]>[]>;
 }
 
 /**

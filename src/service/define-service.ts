@@ -78,7 +78,7 @@ export function defineService<
   return makeDefinition(options, () => new FunctionService(), options.call);
 }
 
-const reservedNames = new Set(["livez", "readyz", "startupz", "metrics", "tasks", "v2"]);
+const reservedNames = new Set(["livez", "readyz", "startupz", "metrics", "tasks", "v2", "then", "toJSON"]);
 
 /** Checks a {@link ServiceInfo}, fills its defaults, and makes the definition. */
 export function makeDefinition<N extends string, I, O, W extends ClientTypes>(
@@ -95,7 +95,7 @@ export function makeDefinition<N extends string, I, O, W extends ClientTypes>(
     );
   }
   if (reservedNames.has(name)) {
-    throw new ServableError("invalid_config", `'${name}' is a route of the runtime's own; give the service another name.`);
+    throw new ServableError("invalid_config", `'${name}' is reserved (a route of the runtime, or a member of every client); give the service another name.`);
   }
   const inputStream = isStreamSchema(input);
   const inputSchema = isStreamSchema(input) ? input.item : input;

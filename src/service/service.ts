@@ -45,7 +45,7 @@ export interface SetupContext {
   readonly log: Logger;
 }
 
-const marker: unique symbol = Symbol.for("servable.service");
+const marker = Symbol.for("servable.service");
 
 /**
  * WHAT runs: one typed function, `call`, with no state kept between calls, so that it can be placed on any number of threads,
@@ -69,9 +69,9 @@ const marker: unique symbol = Symbol.for("servable.service");
  * ```
  */
 export abstract class Service<I = unknown, O = unknown> {
-  /** Recognises services of another installed copy of this package, where `instanceof` fails. */
-  get [marker](): true {
-    return true;
+  static {
+    // Recognises services of another installed copy of this package, where `instanceof` fails.
+    Object.defineProperty(this.prototype, marker, { value: true });
   }
 
   /** Answers one request. */

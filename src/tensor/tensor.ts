@@ -30,6 +30,11 @@ const marker = Symbol.for("servable.tensor");
  * ```
  */
 export class Tensor<D extends DataType = DataType> {
+  static {
+    // Recognises tensors of another installed copy of this package, where `instanceof` fails.
+    Object.defineProperty(this.prototype, marker, { value: true });
+  }
+
   /** What the elements are. */
   readonly dataType: D;
   /** The length of each dimension, the outermost (the batch's rows) first; `[]` for a scalar. */
@@ -58,12 +63,6 @@ export class Tensor<D extends DataType = DataType> {
     this.shape = Object.freeze([...shape]);
     this.data = data;
     this.size = size;
-  }
-
-  /** Recognises tensors of another installed copy of this package, where `instanceof` fails. */
-  // eslint-disable-next-line @typescript-eslint/class-literal-property-style -- a field would show up in every tensor that is printed or compared
-  get [marker](): true {
-    return true;
   }
 
   /**

@@ -30,6 +30,7 @@ test("a module gives a method for each of its services and ignores its other exp
   expectTypeOf(client["my-service"]).returns.toEqualTypeOf<Promise<number>>();
   expectTypeOf(client.count).returns.toEqualTypeOf<AsyncIterable<{ n: number }>>();
   expectTypeOf(client.count).parameter(0).toEqualTypeOf<{ to?: number | undefined }>();
+  expectTypeOf(client.count.batch).returns.toEqualTypeOf<Promise<BatchResult<{ n: number }[]>[]>>();
   expectTypeOf(client.total).parameter(0).toEqualTypeOf<AsyncIterable<{ x: number }>>();
   expectTypeOf(client.total).returns.toEqualTypeOf<Promise<{ sum: number }>>();
   expectTypeOf(client.size).parameter(0).toEqualTypeOf<Blob>();
@@ -49,8 +50,6 @@ test("wrong uses don't compile", () => {
     client.triple({ x: 1 }),
     // @ts-expect-error -- every item has the input's type
     client.double.batch([{ x: 1 }, { z: 1 }]),
-    // @ts-expect-error -- a stream has no batch
-    client.count.batch([{}]),
     // @ts-expect-error -- an option that does not exist
     client.double({ x: 1 }, { timeout: 5 }),
     // @ts-expect-error -- a client without a type has no methods

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { createInterface } from "node:readline";
 import { describe, expect, test, vi } from "vitest";
 import { createClient, ServableError } from "../../src/client.ts";
@@ -251,7 +252,10 @@ describe("a stream of inputs", () => {
     const returned = deferred();
     async function* items(): AsyncGenerator<{ x: number }> {
       try {
-        for (let x = 0; ; x++) yield { x };
+        for (let x = 0; ; x++) {
+          await nextTurn();
+          yield { x };
+        }
       } finally {
         returned.resolve(true);
       }

@@ -194,7 +194,8 @@ describe("runs", () => {
     const first = model.run({ x });
     const second = model.run({ x }, { signal: controller.signal });
     const third = model.run({ x });
-    const abort = first.then(() => controller.abort(new ServableError("deadline_exceeded", "Too late.")));
+    // As news from outside comes: not before the thread has looked there, which it can't while the first run blocks it.
+    const abort = first.then(() => nextTurn()).then(() => controller.abort(new ServableError("deadline_exceeded", "Too late.")));
     await expect(second).rejects.toThrow(failure("deadline_exceeded", "Too late."));
     await abort;
     expect((await third).y?.toNested()).toEqual([[1, 2]]);

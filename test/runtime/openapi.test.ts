@@ -155,7 +155,7 @@ describe("recursive schemas", () => {
     const found = references(schema);
     expect(found).toHaveLength(2);
     for (const reference of found) expect(reference).toMatch(/^#\/components\/schemas\/graft\.input\.\w+$/);
-    const { tree } = schema?.["properties"] as { tree: { $ref: string } };
+    const { tree } = schema?.properties as { tree: { $ref: string } };
     expect(resolvePointer(document, tree.$ref)).toMatchObject({
       properties: { name: { type: "string" }, children: { items: { $ref: tree.$ref } } },
     });
@@ -290,7 +290,7 @@ describe("a service's operation", () => {
         content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
       });
     }
-    const { properties } = document.components.schemas["Problem"] as { properties: { code: { enum: string[] } } };
+    const { properties } = document.components.schemas.Problem as { properties: { code: { enum: string[] } } };
     const onTheWire = new Set(errorCodes.map((code) => problemOf(new ServableError(code, "x"), undefined).code));
     expect(properties.code.enum).toEqual([...errorCodes].filter((code) => onTheWire.has(code)));
     expect(properties.code.enum).toContain("overloaded");
@@ -307,6 +307,14 @@ describe("the document around them", () => {
     expect(openApiDocument({ services: [], authenticated: false }).servers).toEqual([{ url: "." }]);
     expect(openApiDocument({ services: [], authenticated: false, basePath: "/a/b/" }).servers).toEqual([{ url: "/a/b" }]);
     expect(openApiDocument({ services: [], authenticated: false, basePath: "/" }).servers).toEqual([{ url: "/" }]);
+  });
+
+  test("is named after its services, unless a title is given", () => {
+    const titleOf = (services: typeof all, title?: string): string => openApiDocument({ services, title, authenticated: false }).info.title;
+    expect(titleOf([])).toBe("servable");
+    expect(titleOf([double, total])).toBe("double, total");
+    expect(titleOf(all)).toBe("8 services");
+    expect(titleOf(all, "Models")).toBe("Models");
   });
 
   test("asks for a token where calls need one, but not for the state", () => {

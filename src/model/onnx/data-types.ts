@@ -1,7 +1,23 @@
 import type { DataType } from "../../tensor/data-type.ts";
 
 /** onnxruntime's name of each data type; `BF16` has none that it can pass. */
-const onnxTypes = {
+interface OnnxTypeMap {
+  readonly BOOL: "bool";
+  readonly INT8: "int8";
+  readonly INT16: "int16";
+  readonly INT32: "int32";
+  readonly INT64: "int64";
+  readonly UINT8: "uint8";
+  readonly UINT16: "uint16";
+  readonly UINT32: "uint32";
+  readonly UINT64: "uint64";
+  readonly FP16: "float16";
+  readonly FP32: "float32";
+  readonly FP64: "float64";
+  readonly BYTES: "string";
+}
+
+const onnxTypes: OnnxTypeMap = {
   BOOL: "bool",
   INT8: "int8",
   INT16: "int16",
@@ -15,13 +31,13 @@ const onnxTypes = {
   FP32: "float32",
   FP64: "float64",
   BYTES: "string",
-} as const satisfies Partial<Record<DataType, string>>;
+};
 
 /** The data types that onnxruntime-node can pass. */
-export type OnnxDataType = keyof typeof onnxTypes;
+export type OnnxDataType = keyof OnnxTypeMap;
 
 /** What onnxruntime-node calls them. */
-export type OnnxTypeName = (typeof onnxTypes)[OnnxDataType];
+export type OnnxTypeName = OnnxTypeMap[OnnxDataType];
 
 /** Whether onnxruntime-node can pass tensors of a data type. */
 export function isOnnxDataType(dataType: DataType): dataType is OnnxDataType {

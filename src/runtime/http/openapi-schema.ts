@@ -23,7 +23,7 @@ export function componentReference(name: string): string {
  * @returns the components, by name
  */
 export function schemaComponents(name: string, schema: JsonSchema): Record<string, JsonSchema> {
-  if (typeof schema["$id"] === "string") return { [name]: schema };
+  if (typeof schema.$id === "string") return { [name]: schema };
   const { $defs: definitions, ...root } = schema;
   if (definitions === undefined || !isObject(definitions))
     return { [name]: rebase(schema, (pointer) => componentReference(name) + pointer) };
@@ -51,7 +51,7 @@ function unescapePointer(key: string): string {
 type Follow = (pointer: string) => string;
 
 function rebase(schema: JsonSchema, follow: Follow): JsonSchema {
-  if (typeof schema["$id"] === "string") return schema;
+  if (typeof schema.$id === "string") return schema;
   return Object.fromEntries(Object.entries(schema).map(([keyword, value]) => [keyword, rebaseKeyword(keyword, value, follow)]));
 }
 

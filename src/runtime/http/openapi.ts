@@ -41,7 +41,7 @@ export interface OpenApiDocument {
 export interface OpenApiOptions {
   /** The services, in the order of the document. */
   readonly services: readonly AnyServiceDefinition[];
-  /** @default the services' names */
+  /** @default the services' names, or how many there are */
   readonly title?: string | undefined;
   /** The version of what is served, not of OpenAPI. @default "0.0.0" */
   readonly version?: string | undefined;
@@ -62,7 +62,7 @@ export function openApiDocument(options: OpenApiOptions): OpenApiDocument {
   const basePath = options.basePath?.replace(/\/+$/, "") ?? ".";
   return {
     openapi: "3.1.0",
-    info: { title: options.title ?? (services.map(({ name }) => name).join(", ") || "servable"), version: options.version ?? "0.0.0" },
+    info: { title: options.title ?? titleOf(services), version: options.version ?? "0.0.0" },
     servers: [{ url: basePath === "" ? "/" : basePath }],
     tags: [
       { name: "services", description: "Calls." },
@@ -72,6 +72,11 @@ export function openApiDocument(options: OpenApiOptions): OpenApiDocument {
     components: openApiComponents(Object.assign({}, ...services.map(serviceSchemas)) as Record<string, JsonSchema>, authenticated),
     ...(authenticated && { security: [{ bearer: [] }] }),
   };
+}
+
+function titleOf(services: readonly AnyServiceDefinition[]): string {
+  if (services.length === 0) return "servable";
+  return services.length > 3 ? `${services.length} services` : services.map(({ name }) => name).join(", ");
 }
 
 type PathEntry = readonly [path: string, item: { get?: OpenApiOperation; post?: OpenApiOperation }];

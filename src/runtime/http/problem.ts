@@ -47,7 +47,7 @@ export function toWireError(thrown: unknown): ServableError {
 }
 
 function issueOnWire({ path, message }: FieldIssue): { readonly path: string; readonly pointer: string; readonly detail: string } {
-  const pointer = path.map((key) => `/${String(key).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
+  const pointer = path.map((key) => `/${encodeURIComponent(String(key).replaceAll("~", "~0").replaceAll("/", "~1"))}`).join("");
   return { path: formatPath(path), pointer: `#${pointer}`, detail: message };
 }
 
