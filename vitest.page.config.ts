@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/** `npm run test:page`: the page at `/` in a real browser (Chromium at /usr/bin/chromium, or where CHROMIUM says). */
+/** `npm run test:page`: the page at `/` in a real browser (Chromium at /usr/bin/chromium, or where CHROMIUM_PATH says). */
 export default defineConfig({
   test: {
     include: ["test/page/**/*.test.ts"],

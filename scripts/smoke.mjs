@@ -50,6 +50,13 @@ export const answer: Promise<{ y: number }> = client.double({ x: 1 });
 export const refused = client.double({ x: "1" });
 `;
 
+/** What a page's script may look like: no types of Node. */
+const browser = `import { createClient, ServableError } from "servable/client";
+import type { double } from "./double.ts";
+const client = createClient<typeof double>(location.origin);
+document.title = await client.double({ x: 1 }).then(({ y }) => y.toFixed(1), (error) => (ServableError.isInstance(error) ? error.code : "?"));
+`;
+
 try {
   const tarball = await pack();
   await install(tarball);
@@ -107,13 +114,28 @@ async function importEachSubpath() {
 async function typeCheck() {
   writeFileSync(at("double.ts"), double);
   writeFileSync(at("user.ts"), user);
-  const options = {
-    ...{ module: "NodeNext", target: "ES2023", strict: true, noEmit: true, skipLibCheck: false, allowImportingTsExtensions: true },
-    ...{ lib: ["ES2023", "ESNext.Disposable", "DOM", "DOM.AsyncIterable"], types: ["node"] },
+  writeFileSync(at("browser.ts"), browser);
+  const shared = {
+    module: "NodeNext",
+    target: "ES2023",
+    strict: true,
+    noEmit: true,
+    skipLibCheck: false,
+    allowImportingTsExtensions: true,
   };
-  writeFileSync(at("tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["user.ts", "double.ts"] }));
-  await node([path.join(root, "node_modules", "typescript", "bin", "tsc"), "-p", "."]);
-  say("type-checked a user's file with no optional peer and skipLibCheck off");
+  const lib = ["ES2023", "ESNext.Disposable"];
+  const projects = {
+    "tsconfig.json": { compilerOptions: { ...shared, lib, types: ["node"] }, files: ["user.ts", "double.ts"] },
+    "tsconfig.browser.json": {
+      compilerOptions: { ...shared, lib: [...lib, "DOM", "DOM.AsyncIterable"], types: [] },
+      files: ["browser.ts"],
+    },
+  };
+  for (const [name, project] of Object.entries(projects)) {
+    writeFileSync(at(name), JSON.stringify(project));
+    await node([path.join(root, "node_modules", "typescript", "bin", "tsc"), "-p", name]);
+  }
+  say("type-checked a user's files, for Node and for a browser, with no optional peer and skipLibCheck off");
 }
 
 async function serveAndCall() {
@@ -192,8 +214,9 @@ async function serving(parameters, url, body) {
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (part) => (output += part));
   const ended = new Promise((resolve) => child.on("close", (code, signal) => resolve(code ?? signal)));
+  const failed = new Promise((_resolve, reject) => child.on("error", reject));
   try {
-    await untilReady(`${url}/readyz`, child);
+    await Promise.race([untilReady(`${url}/readyz`, child), failed]);
     await body();
     child.kill("SIGTERM");
     assert.equal(await ended, 0, "exit code after SIGTERM");

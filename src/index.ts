@@ -12,10 +12,19 @@ export { defineService, definitionOf, type DefineServiceOptions } from "./servic
 export type { AnyServiceDefinition, ClientTypes, Placement, ServiceDefinition, ServiceInfo, ServicePolicy } from "./service/definition.ts";
 export { streamOf, type JsonSchema, type Schema, type StreamSchema } from "./service/schema.ts";
 export type { HandlerContext, Payload, RequestHandler, ResponseHandler } from "./service/handlers/handler.ts";
-export { JsonHandler } from "./service/handlers/json-handler.ts";
-export { MessagePackHandler } from "./service/handlers/message-pack-handler.ts";
-export { BytesHandler } from "./service/handlers/bytes-handler.ts";
-export { TextHandler } from "./service/handlers/text-handler.ts";
+export { JsonHandler, type JsonHandlerOptions } from "./service/handlers/json-handler.ts";
+export { MessagePackHandler, type MessagePackHandlerOptions } from "./service/handlers/message-pack-handler.ts";
+export { BytesHandler, type BytesHandlerOptions } from "./service/handlers/bytes-handler.ts";
+export { TextHandler, type TextHandlerOptions } from "./service/handlers/text-handler.ts";
+export { ImageHandler, type ImageHandlerOptions } from "./service/handlers/image-handler.ts";
+export type { DecodedImage } from "./service/handlers/image-codec.ts";
+export {
+  MultipartHandler,
+  requireFile,
+  type MultipartForm,
+  type MultipartHandlerOptions,
+  type UploadedFile,
+} from "./service/handlers/multipart-handler.ts";
 export {
   FullService,
   JsonService,
@@ -38,3 +47,28 @@ export {
   type StepTarget,
 } from "./service/pipeline-service.ts";
 export { ServiceLoader, discoverServices, type Loader, type LoaderSpec } from "./service/loader.ts";
+export { Tensor, hasDataType, tensor } from "./tensor/tensor.ts";
+export {
+  arrayTypes,
+  byteSizeOf,
+  dataTypes,
+  isDataType,
+  type DataType,
+  type FixedDataType,
+  type TensorData,
+  type TensorElement,
+} from "./tensor/data-type.ts";
+export type { NestedArray } from "./tensor/nested.ts";
+export { shapesOf, type NamedArrays, type NamedShapes } from "./tensor/named-arrays.ts";
+export { canStack, canStackNamed, rowsOf, split, splitNamed, stack, stackNamed } from "./tensor/stack.ts";
+export {
+  bf16ToFp32,
+  bf16ToNumber,
+  fp16ToFp32,
+  fp16ToNumber,
+  fp32ToBf16,
+  fp32ToFp16,
+  numberToBf16,
+  numberToFp16,
+} from "./tensor/half.ts";
+export { singleArray, type Model, type ModelRunOptions, type TensorSpec } from "./model/model.ts";

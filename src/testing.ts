@@ -9,3 +9,4 @@ export {
   type RunningRuntime,
   type RuntimeContractOptions,
 } from "./testing/runtime-contract.ts";
+export { handlerContract, type HandlerContractOptions, type HandlerExample } from "./testing/handler-contract.ts";

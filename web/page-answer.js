@@ -14,24 +14,24 @@ export class AnswerView {
   /** What stands on the page. */
   element;
   #summary = h("p", { class: "summary", role: "status" });
+  /** What the page adds to an answer, above its text. */
+  extra = h("div", { class: "found", hidden: true });
+  #tools = h("span", { class: "tools" });
   #body = h("div", { class: "answer-body" });
   /** @type {string[]} */
   #objectUrls = [];
 
   /** @param {string} id */
   constructor(id) {
-    this.element = h(
-      "section",
-      { class: "answer", "aria-labelledby": id, hidden: true },
-      h("h3", { id }, "Answer"),
-      this.#summary,
-      this.#body,
-    );
+    const head = h("div", { class: "field-head" }, h("h3", { id }, "Answer"), this.#tools);
+    this.element = h("section", { class: "answer", "aria-labelledby": id, hidden: true }, head, this.#summary, this.extra, this.#body);
   }
 
   clear() {
     for (const url of this.#objectUrls.splice(0)) URL.revokeObjectURL(url);
     this.#body.replaceChildren();
+    this.#tools.replaceChildren();
+    this.extra.hidden = true;
     this.#summary.replaceChildren("Calling …");
     this.element.hidden = false;
   }
@@ -91,10 +91,11 @@ export class AnswerView {
         return { kind: "problem", status: response.status, boxes: [] };
       }
       const pretty = value === undefined ? text : prettyJson(value);
-      this.#body.append(...blockWithCopy(pretty, "json"));
+      this.#showText(pretty, "json");
       return { kind: "value", status: response.status, boxes: boxesIn(value) };
     }
-    this.#body.append(...this.#otherView(bytes, contentType));
+    if (contentType.startsWith("text/") && bytes.length > 0) this.#showText(new TextDecoder().decode(bytes), "plain");
+    else this.#body.append(...this.#otherView(bytes, contentType));
     return { kind: response.ok ? "value" : "problem", status: response.status, boxes: [] };
   }
 
@@ -169,7 +170,6 @@ export class AnswerView {
    */
   #otherView(bytes, contentType) {
     if (bytes.length === 0) return [h("p", { class: "help" }, "The answer has no body.")];
-    if (contentType.startsWith("text/")) return blockWithCopy(new TextDecoder().decode(bytes), "plain");
     const url = URL.createObjectURL(new Blob([bytes], { type: contentType }));
     this.#objectUrls.push(url);
     const type = contentType.split(";")[0] ?? "";
@@ -177,6 +177,17 @@ export class AnswerView {
     return type.startsWith("image/")
       ? [h("img", { class: "picture", src: url, alt: "The picture that the service answered with." }), save]
       : [save];
+  }
+
+  /**
+   * @param {string} text
+   * @param {"json" | "plain"} kind
+   */
+  #showText(text, kind) {
+    const isLong = text.length > mostTextShown;
+    this.#tools.append(copyButton("the answer", () => text));
+    this.#body.append(codeBlock(isLong ? `${text.slice(0, mostTextShown)}\n…` : text, kind));
+    if (isLong) this.#body.append(h("p", { class: "help" }, "Only the beginning is shown. Copy takes it all."));
   }
 
   /**
@@ -212,23 +223,6 @@ function isProblemLine(contentType, value) {
   return Object.keys(value).length === 1 && typeof error?.code === "string";
 }
 
-/**
- * @param {string} text
- * @param {"json" | "plain"} kind
- * @returns {Node[]}
- */
-function blockWithCopy(text, kind) {
-  const isLong = text.length > mostTextShown;
-  const shown = isLong ? `${text.slice(0, mostTextShown)}\n…` : text;
-  const note = isLong ? h("p", { class: "help" }, "Only the beginning is shown. Copy takes it all.") : undefined;
-  const tools = h(
-    "div",
-    { class: "block-tools" },
-    copyButton("the answer", () => text),
-  );
-  return [h("div", { class: "block" }, tools, codeBlock(shown, kind)), ...(note === undefined ? [] : [note])];
-}
-
 const knownMembers = new Set(["type", "title", "status", "detail", "code", "requestId", "errors", "instance"]);
 
 /**
@@ -237,7 +231,7 @@ const knownMembers = new Set(["type", "title", "status", "detail", "code", "requ
  * @returns {Node[]}
  */
 function problemView(problem) {
-  if (typeof problem !== "object" || problem === null) return blockWithCopy(prettyJson(problem), "json");
+  if (typeof problem !== "object" || problem === null) return [codeBlock(prettyJson(problem), "json")];
   const { title, detail, code, errors } = problem;
   const facts = Object.entries(problem).filter(([name]) => !knownMembers.has(name));
   const fields = (Array.isArray(errors) ? errors : []).map((/** @type {any} */ issue) => {
@@ -257,7 +251,7 @@ function problemView(problem) {
     ...(facts.length === 0
       ? []
       : [h("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, factText(value))]))]),
-    h("details", {}, h("summary", {}, "The problem as it was sent"), ...blockWithCopy(prettyJson(problem), "json")),
+    h("details", {}, h("summary", {}, "The problem as it was sent"), codeBlock(prettyJson(problem), "json")),
   ];
 }
 

@@ -23,7 +23,7 @@ export class TextInput {
    */
   constructor({ id, label, kind, initial, onchange }) {
     this.#kind = kind;
-    this.#error = h("p", { id: `${id}-error`, class: "field-error", role: "alert" });
+    this.#error = h("p", { id: `${id}-error`, class: "field-error", "aria-live": "polite" });
     this.#area = h("textarea", { id, spellcheck: "false", autocapitalize: "off", autocomplete: "off", "aria-describedby": `${id}-error` });
     this.#area.value = initial;
     this.#area.addEventListener("input", () => {
@@ -73,7 +73,7 @@ export class TextInput {
 
 /** @param {string} text */
 function formatted(text) {
-  return prettyJson(JSON.parse(text), 60);
+  return prettyJson(JSON.parse(text));
 }
 
 /** @param {string} text */
@@ -116,7 +116,7 @@ export class FileInput {
   constructor({ id, types, onchange }) {
     this.#onchange = onchange;
     const accepted = types.filter((type) => !type.startsWith("multipart/") && type !== "application/octet-stream" && type !== "*/*");
-    this.#error = h("p", { id: `${id}-error`, class: "field-error", role: "alert" });
+    this.#error = h("p", { id: `${id}-error`, class: "field-error", "aria-live": "polite" });
     this.#input = h("input", {
       id,
       type: "file",
@@ -129,7 +129,7 @@ export class FileInput {
       "label",
       { for: id, class: "drop" },
       h("span", {}, h("b", {}, "Choose a file"), ", drop one here, or paste a picture"),
-      h("small", {}, types.join(", ")),
+      h("small", {}, withoutCovered(accepted.length > 0 ? accepted : types).join(", ")),
     );
     this.element = h("div", { class: "field" }, this.#input, this.#label, this.#frame, this.#facts, this.#error);
     this.element.addEventListener("dragover", (event) => {
@@ -213,4 +213,12 @@ export class FileInput {
     this.#frame.append(picture);
     this.#frame.hidden = false;
   }
+}
+
+/**
+ * Media types without those that a range such as `image/*` among them covers.
+ * @param {string[]} types
+ */
+function withoutCovered(types) {
+  return types.filter((type) => !types.some((range) => range !== type && range.endsWith("/*") && type.startsWith(range.slice(0, -1))));
 }

@@ -33,7 +33,6 @@ export class ServiceView {
   #accept;
   #modes;
   #answer;
-  #found = h("div", { class: "found", hidden: true });
   #curl = h("div", { class: "block" });
   /** @type {Partial<Record<"json" | "lines" | "text", TextInput>>} */
   #texts = {};
@@ -131,15 +130,7 @@ export class ServiceView {
     });
     const curl = h("details", { class: "curl" }, h("summary", {}, "This call with curl"), this.#curl);
     const title = h("h3", { id: `${name}-try` }, "Try it");
-    return h(
-      "div",
-      { class: "try", role: "group", "aria-labelledby": `${name}-try` },
-      title,
-      form,
-      curl,
-      this.#answer.element,
-      this.#found,
-    );
+    return h("div", { class: "try", role: "group", "aria-labelledby": `${name}-try` }, title, form, curl, this.#answer.element);
   }
 
   /**
@@ -176,15 +167,14 @@ export class ServiceView {
     const call = { url: this.#url, headers: {}, text: undefined, file: undefined, field: undefined, fields: {} };
     if (this.#mode === "file") {
       const file = this.#file?.file;
+      const fields = this.#filledFields();
+      const type = fields.length > 0 ? undefined : bodyTypeFor(types, file?.type);
       call.file = file;
-      const wholeTypes = types.filter((type) => !type.startsWith("multipart/"));
-      const whole = wholeTypes.some((type) => takes(type, file?.type ?? "")) ? file?.type : wholeTypes.find((type) => !type.includes("*"));
-      const isForm = wholeTypes.length < types.length && (file === undefined || whole !== file.type || this.#filledFields().length > 0);
-      if (isForm) {
+      if (type === undefined) {
         call.field = this.#formField;
-        call.fields = Object.fromEntries(this.#filledFields());
+        call.fields = Object.fromEntries(fields);
       } else {
-        call.headers["content-type"] = whole || file?.type || "application/octet-stream";
+        call.headers["content-type"] = type;
       }
     } else {
       const text = this.#texts[this.#mode]?.text ?? "";
@@ -213,7 +203,6 @@ export class ServiceView {
     const token = this.#host.token();
     const headers = { ...call.headers, ...(token !== "" && { authorization: `Bearer ${token}` }) };
     this.#file?.draw([]);
-    this.#found.hidden = true;
     this.#setRunning(new AbortController());
     try {
       const signal = /** @type {AbortController} */ (/** @type {unknown} */ (this.#running)).signal;
@@ -240,14 +229,14 @@ export class ServiceView {
   /** @param {import("./page-wire.js").Box[]} boxes */
   #showBoxes(boxes) {
     const point = this.#file?.draw(boxes);
-    this.#found.hidden = point === undefined;
+    this.#answer.extra.hidden = point === undefined;
     if (point === undefined) return;
     const rows = boxes.map(({ text, score }, index) => {
       const shown = score === undefined ? null : h("span", { class: "score" }, score.toFixed(2));
       return h("li", { onmouseenter: () => point(index), onmouseleave: () => point(undefined) }, h("span", {}, text || "(no text)"), shown);
     });
     const title = `${boxes.length} ${boxes.length === 1 ? "box" : "boxes"}, drawn over the picture`;
-    this.#found.replaceChildren(h("h4", {}, title), h("ol", {}, ...rows));
+    this.#answer.extra.replaceChildren(h("h4", {}, title), h("ol", {}, ...rows));
   }
 }
 
@@ -261,12 +250,20 @@ function bodyOf(call) {
 }
 
 /**
- * Whether a media type, or a range such as `image/*`, covers a file's type.
- * @param {string} range
- * @param {string} type
+ * The type with which a file can be sent as it is; undefined where only a form will do.
+ * @param {string[]} types what the service reads
+ * @param {string} [fileType] undefined where no file is chosen yet
  */
-const takes = (range, type) =>
-  type !== "" && (range === "*/*" || range === type || (range.endsWith("/*") && type.startsWith(range.slice(0, -1))));
+function bodyTypeFor(types, fileType) {
+  const whole = types.filter((type) => !type.startsWith("multipart/"));
+  const covers = (/** @type {string} */ range) =>
+    range === fileType || range === "*/*" || (range.endsWith("/*") && fileType?.startsWith(range.slice(0, -1)));
+  if (fileType && whole.some(covers)) return fileType;
+  const octets = whole.find((type) => type === "application/octet-stream");
+  const first = whole.find((type) => !type.includes("*"));
+  if (fileType === undefined) return first ?? (whole.length === types.length ? octets : undefined);
+  return octets ?? (whole.length === types.length ? fileType || first || "application/octet-stream" : undefined);
+}
 
 /** @param {string | undefined} type */
 const concrete = (type) => (type === undefined || type.includes("*") ? "text/plain" : type);
@@ -278,7 +275,7 @@ const concrete = (type) => (type === undefined || type.includes("*") ? "text/pla
  */
 function initialText(api, mode, media) {
   if (mode === "text") return typeof media?.example === "string" ? media.example : "";
-  if (mode === "json") return prettyJson(media?.example ?? sampleOf(api, media?.schema) ?? {}, 60);
+  if (mode === "json") return prettyJson(media?.example ?? sampleOf(api, media?.schema) ?? {});
   if (typeof media?.example === "string") return media.example;
   const item = JSON.stringify(sampleOf(api, media?.["x-item-schema"]) ?? {});
   return `${item}\n${item}\n`;
@@ -292,11 +289,16 @@ function initialText(api, mode, media) {
 function describeSides(api, { operation, name, batch }) {
   const side = (/** @type {string} */ title, /** @type {import("./page-schema.js").Content} */ content) => {
     const types = Object.keys(content);
-    const main = types.find(isJsonType) ?? types.find((type) => content[type]?.["x-item-schema"] !== undefined) ?? types[0];
+    const main =
+      types.find(isJsonType) ??
+      types.find((type) => content[type]?.["x-item-schema"] !== undefined) ??
+      types.find((type) => type.startsWith("multipart/")) ??
+      types[0];
+    const isFormOrFile = main?.startsWith("multipart/") && types.some((type) => !type.startsWith("multipart/"));
     const media = main === undefined ? undefined : content[main];
     const item = media?.["x-item-schema"];
     const shown = types.filter((type) => item !== undefined || content[type]?.["x-item-schema"] === undefined);
-    const note = item === undefined ? "" : " A stream of items; each is:";
+    const note = item !== undefined ? ": a stream of items, each of them:" : isFormOrFile ? ". The file itself, or a form with:" : "";
     const id = `${name}-${title.toLowerCase()}`;
     return h(
       "section",
@@ -322,8 +324,8 @@ function fieldTable(api, schema, labelledBy) {
   const rows = fieldsOf(api, schema);
   const isNothingKnown = Object.keys(resolve(api, schema)).length === 0;
   if (isNothingKnown) return h("p", {}, "Anything: the service names no schema.");
-  // The roles are written out because the narrow layout takes the table's display away, and browsers the roles with it.
-  const head = ["Name", "Type", "Required", "Description"].map((text) => h("th", { scope: "col", role: "columnheader" }, text));
+  // The roles are written out because the style sheet takes the table's display away, and browsers the roles with it.
+  const head = ["Name", "Type", "Required or optional", "Description"].map((text) => h("th", { scope: "col", role: "columnheader" }, text));
   return h(
     "table",
     { class: "fields", role: "table", "aria-labelledby": labelledBy },
@@ -341,7 +343,7 @@ function fieldRow({ name, type, required, description }) {
     { role: "row" },
     h("th", { scope: "row", role: "rowheader" }, h("code", {}, ...path)),
     h("td", { role: "cell", class: "type" }, h("code", {}, type)),
-    h("td", { role: "cell", class: required ? "required" : "optional" }, required ? "yes" : "no"),
+    h("td", { role: "cell", class: "presence" }, required ? "required" : "optional"),
     h("td", { role: "cell" }, description),
   );
 }

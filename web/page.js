@@ -125,7 +125,8 @@ async function readDocument() {
     return;
   }
   if (response.status === 401) {
-    say("This server asks for a token.", "Give it above to see the services.");
+    const what = token() === "" ? "This server asks for a token." : "The server does not know this token.";
+    say(what, "Give one above to see the services.");
     askForToken();
     return;
   }

@@ -1,6 +1,7 @@
 // Draws the pictures of ./pictures.ts and writes truth.json, which says what is written on each. Run it with
 // `npx tsx examples/ocr/draw.ts`. The pictures are committed, since the fonts that are found differ from machine to machine.
 import { writeFile } from "node:fs/promises";
+import { format } from "prettier";
 import sharp from "sharp";
 import { pictures, type Picture, type Row } from "./pictures.ts";
 
@@ -17,7 +18,7 @@ for (const picture of pictures) {
   await writeFile(new URL(picture.file, folder), await png.toBuffer());
   truth[picture.file] = picture.rows.map((row) => (row.right === undefined ? row.left : `${row.left} ${row.right}`));
 }
-await writeFile(new URL("truth.json", folder), `${JSON.stringify(truth, undefined, 2)}\n`);
+await writeFile(new URL("truth.json", folder), await format(JSON.stringify(truth), { parser: "json", printWidth: 140 }));
 
 function toSvg(picture: Picture): string {
   let baseline = margin;

@@ -45,7 +45,8 @@ export interface EngineStatus {
 /** What a front knows of a request before its body. */
 export interface AdmitOptions {
   readonly requestId?: string | undefined;
-  readonly metadata?: Readonly<Record<string, string>> | undefined;
+  /** Read when a service asks for it. */
+  readonly metadata?: (() => Readonly<Record<string, string>>) | undefined;
   /** Asks for a shorter deadline than the service's own. */
   readonly timeoutMs?: number | undefined;
 }

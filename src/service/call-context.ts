@@ -12,7 +12,8 @@ export interface CallContextInit {
   readonly requestId?: string | undefined;
   /** Milliseconds since the epoch. @default Infinity */
   readonly deadline?: number | undefined;
-  readonly metadata?: Readonly<Record<string, string>> | undefined;
+  /** Read at its first use. */
+  readonly metadata?: (() => Readonly<Record<string, string>>) | undefined;
   /** Makes the logger at its first use: most calls never log. */
   readonly log?: (() => Logger) | undefined;
 }
@@ -30,11 +31,12 @@ const noMetadata: Readonly<Record<string, string>> = Object.freeze({});
 export class CallContext implements ServiceContext {
   readonly requestId: string;
   readonly deadline: number;
-  readonly metadata: Readonly<Record<string, string>>;
   /** The times taken so far, in order. */
   readonly stages: StageTime[] = [];
   /** Called once when the call is aborted, before the signal fires: how a placement passes the abort on. */
   onAbort: ((reason: ServableError) => void) | undefined;
+  readonly #readMetadata: (() => Readonly<Record<string, string>>) | undefined;
+  #metadata: Readonly<Record<string, string>> | undefined;
   readonly #makeLog: (() => Logger) | undefined;
   #log: Logger | undefined;
   #controller: AbortController | undefined;
@@ -43,7 +45,7 @@ export class CallContext implements ServiceContext {
   constructor(init: CallContextInit = {}) {
     this.requestId = init.requestId ?? crypto.randomUUID();
     this.deadline = init.deadline ?? Infinity;
-    this.metadata = init.metadata ?? noMetadata;
+    this.#readMetadata = init.metadata;
     this.#makeLog = init.log;
   }
 
@@ -53,6 +55,11 @@ export class CallContext implements ServiceContext {
       if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason);
     }
     return this.#controller.signal;
+  }
+
+  get metadata(): Readonly<Record<string, string>> {
+    this.#metadata ??= this.#readMetadata?.() ?? noMetadata;
+    return this.#metadata;
   }
 
   get log(): Logger {
@@ -103,7 +110,7 @@ export class CallContext implements ServiceContext {
 export function toCallContext(context: Partial<ServiceContext> = {}): CallContext {
   if (context instanceof CallContext) return context;
   const { requestId, deadline, metadata, log, signal } = context;
-  const made = new CallContext({ requestId, deadline, metadata, log: log && (() => log) });
+  const made = new CallContext({ requestId, deadline, metadata: metadata && (() => metadata), log: log && (() => log) });
   if (signal !== undefined) {
     const abort = (): void => {
       made.abort(abortError(signal.reason));

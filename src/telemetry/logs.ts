@@ -22,7 +22,7 @@ export async function createLogger(options: LogOptions = {}): Promise<EngineLogg
 }
 
 async function destinationFor(format: "json" | "pretty"): Promise<DestinationStream> {
-  if (format === "json") return pino.destination({ fd: 1, sync: true });
+  if (format === "json") return pino.destination({ fd: 1, sync: false });
   const { default: pretty } = await import("pino-pretty");
   return pretty({ colorize: process.stdout.isTTY, ignore: "pid,hostname", translateTime: "SYS:HH:MM:ss.l", singleLine: true, sync: true });
 }

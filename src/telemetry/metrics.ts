@@ -1,6 +1,7 @@
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import { Counter, Gauge, Registry, collectDefaultMetrics } from "prom-client";
 import type { Engine } from "../engine/engine.ts";
 import type { Observer, RequestEvent, WorkerEvent } from "../engine/observer.ts";
+import { Tally, TimeTally } from "./tallies.ts";
 
 /** 0.1 ms to a minute: the range from an echo to a slow model. */
 const secondsBuckets = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -9,26 +10,28 @@ const secondsBuckets = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
 export class Metrics implements Observer {
   /** Where the metrics live; pass it on to add your own. */
   readonly registry: Registry = new Registry();
-  readonly #requests = new Counter({
-    name: "servable_requests_total",
-    help: "Requests by service and outcome (ok, or an error code).",
-    labelNames: ["service", "outcome"],
-    registers: [this.registry],
-  });
-  readonly #duration = new Histogram({
-    name: "servable_request_duration_seconds",
-    help: "Time from admission to the answer, to the last item for a stream.",
-    labelNames: ["service"],
-    buckets: secondsBuckets,
-    registers: [this.registry],
-  });
-  readonly #stages = new Histogram({
-    name: "servable_stage_duration_seconds",
-    help: "Time of each stage of a request: queue, deserialize, validate, call, serialize, and those that a service times itself.",
-    labelNames: ["service", "stage"],
-    buckets: secondsBuckets,
-    registers: [this.registry],
-  });
+  readonly #requests = new Tally(
+    { name: "servable_requests_total", help: "Requests by service and outcome (ok, or an error code).", registry: this.registry },
+    ["service", "outcome"],
+  );
+  readonly #duration = new TimeTally(
+    {
+      name: "servable_request_duration_seconds",
+      help: "Time from admission to the answer, to the last item for a stream.",
+      registry: this.registry,
+    },
+    ["service"],
+    secondsBuckets,
+  );
+  readonly #stages = new TimeTally(
+    {
+      name: "servable_stage_duration_seconds",
+      help: "Time of each stage of a request: queue, deserialize, validate, call, serialize, and those that a service times itself.",
+      registry: this.registry,
+    },
+    ["service", "stage"],
+    secondsBuckets,
+  );
   readonly #restarts = new Counter({
     name: "servable_worker_crashes_total",
     help: "Workers that died without being told to.",
@@ -76,9 +79,9 @@ export class Metrics implements Observer {
 
   requestFinished(event: RequestEvent): void {
     const service = event.service ?? "";
-    this.#requests.inc({ service, outcome: event.outcome });
-    this.#duration.observe({ service }, event.totalMs / 1_000);
-    for (const { stage, ms } of event.stages) this.#stages.observe({ service, stage }, ms / 1_000);
+    this.#requests.add(service, event.outcome);
+    this.#duration.observe(service, "", event.totalMs / 1_000);
+    for (const { stage, ms } of event.stages) this.#stages.observe(service, stage, ms / 1_000);
   }
 
   workerChanged(event: WorkerEvent): void {

@@ -37,23 +37,25 @@ const recursiveRoot = defineService({ name: "prune", input: Tree, output: Tree, 
 const recursiveParts = defineService({ name: "graft", input: z.object({ tree: Tree, category: Category }), call: ({ tree }) => tree.name });
 const named = defineService({ name: "named", input: Tree.meta({ id: "Tree" }), call: (tree) => tree.name });
 
+const formSchema = {
+  type: "object",
+  properties: { image: { type: "string", contentMediaType: "application/octet-stream" } },
+  required: ["image"],
+};
 const pictureReader: RequestHandler<Uint8Array> = {
-  mediaTypes: ["image/*"],
+  mediaTypes: ["multipart/form-data", "image/*"],
+  bodySchemas: { "multipart/form-data": formSchema },
   deserialize: ({ body }) => body,
 };
-const formReader: RequestHandler<Uint8Array> = {
-  mediaTypes: ["multipart/form-data"],
-  bodySchema: {
-    type: "object",
-    properties: { image: { type: "string", contentMediaType: "application/octet-stream" } },
-    required: ["image"],
-  },
+const csvReader: RequestHandler<Uint8Array> = {
+  mediaTypes: ["text/csv", "application/msgpack", "image/*"],
+  bodySchema: { type: "string", description: "Numbers." },
   deserialize: ({ body }) => body,
 };
 const pictureWriter: ResponseHandler<Uint8Array> = { mediaTypes: ["image/png"], serialize: (value) => value };
 const picture = defineService({
   name: "picture",
-  request: [formReader, pictureReader],
+  request: [pictureReader, csvReader],
   response: pictureWriter,
   call: (bytes: Uint8Array) => bytes,
 });
@@ -266,8 +268,10 @@ describe("a service's operation", () => {
 
   test("describes other formats by their handler, or as bytes", () => {
     expect(callOf(document, "/picture").requestBody?.content).toEqual({
-      "multipart/form-data": { schema: formReader.bodySchema },
+      "multipart/form-data": { schema: formSchema },
       "image/*": { schema: { type: "string", contentMediaType: "image/*" } },
+      "text/csv": { schema: csvReader.bodySchema },
+      "application/msgpack": { schema: csvReader.bodySchema },
     });
     expect(contentOf(document, "/picture")["image/png"]).toEqual({ schema: { type: "string", contentMediaType: "image/png" } });
   });

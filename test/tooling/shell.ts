@@ -117,7 +117,8 @@ export class Shell {
       return (await execute(process.execPath, [cli, "call", ...parameters], { cwd: this.#folder, env })).stdout;
     }
     if (verb === "init") {
-      const given = rest.includes("--servable") ? rest : [...rest, "--servable", `file:${root}`];
+      // Its installation and its npm test are part of the smoke test of the tarball.
+      const given = [...rest, "--no-install", ...(rest.includes("--servable") ? [] : ["--servable", root])];
       return (await execute(process.execPath, [cli, "init", ...given], { cwd: this.#folder })).stdout;
     }
     throw new Error(`this test does not know the command: ${text}`);

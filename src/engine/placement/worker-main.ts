@@ -85,7 +85,7 @@ async function start(): Promise<FullService> {
 
 async function run(service: FullService, message: CallMessage): Promise<void> {
   const { id, requestId, deadline, metadata, contentType, responseType } = message;
-  const context = new CallContext({ requestId, deadline, metadata, log: () => logger({ requestId }) });
+  const context = new CallContext({ requestId, deadline, metadata: () => metadata, log: () => logger({ requestId }) });
   const chunks = new ChunkReceiver(id);
   const call: RunningCall = { context, chunks, iterator: undefined, ended: false };
   calls.set(id, call);

@@ -10,7 +10,7 @@ export interface BatchCall {
   readonly requestId: string;
   readonly body: Uint8Array;
   readonly timeoutMs: number | undefined;
-  readonly metadata: Readonly<Record<string, string>>;
+  readonly metadata: () => Readonly<Record<string, string>>;
   onGone(callback: () => void): void;
 }
 

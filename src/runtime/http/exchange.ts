@@ -13,8 +13,13 @@ import { problemMediaType, problemOf, toWireError } from "./problem.ts";
 
 /** A request's body, read at most once. */
 export interface BodySource {
-  /** All of it. @throws ServableError `payload_too_large`, or `invalid_request` where it breaks off */
-  whole(maxBytes: number): Promise<Uint8Array>;
+  /**
+   * All of it.
+   *
+   * @param onStart - gets what makes the reading fail early, for a caller with a deadline
+   * @throws ServableError `payload_too_large`, or `invalid_request` where it breaks off
+   */
+  whole(maxBytes: number, onStart?: (abort: (error: ServableError) => void) => void): Promise<Uint8Array>;
   /** As it comes. */
   chunks(): AsyncIterable<Uint8Array>;
 }
@@ -27,7 +32,8 @@ export interface HttpCall {
   readonly accept: string | undefined;
   /** The header `x-timeout-ms`. */
   readonly timeoutMs: string | undefined;
-  readonly metadata: Readonly<Record<string, string>>;
+  /** Read when a service asks for it. */
+  readonly metadata: () => Readonly<Record<string, string>>;
   readonly body: BodySource;
   /** Names what to do when the client goes away before the answer is out. */
   onGone(callback: () => void): void;
@@ -78,13 +84,12 @@ export async function answerBatchCall(engine: Engine, definition: AnyServiceDefi
 async function readInTime(engine: Engine, definition: AnyServiceDefinition, call: HttpCall): Promise<Uint8Array> {
   const { maxBodyBytes, deadlineMs } = engine.policy(definition.name);
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(new ServableError("request_timeout", `The request's body did not arrive within ${deadlineMs} ms.`));
-    }, deadlineMs);
-  });
   try {
-    return await Promise.race([call.body.whole(maxBodyBytes), late]);
+    return await call.body.whole(maxBodyBytes, (abort) => {
+      timer = setTimeout(() => {
+        abort(new ServableError("request_timeout", `The request's body did not arrive within ${deadlineMs} ms.`));
+      }, deadlineMs);
+    });
   } finally {
     clearTimeout(timer);
   }
@@ -141,11 +146,9 @@ export function tooLarge(maxBytes: number): ServableError {
 
 /** Reads the body; the request's end (deadline, client gone) ends the reading. */
 async function readBody(engine: Engine, definition: AnyServiceDefinition, call: HttpCall, execution: Execution): Promise<Uint8Array> {
-  const failed = new Promise<never>((_, reject) => {
-    execution.onFail = reject;
+  const body = await call.body.whole(engine.policy(definition.name).maxBodyBytes, (abort) => {
+    execution.onFail = abort;
   });
-  failed.catch(() => undefined);
-  const body = await Promise.race([call.body.whole(engine.policy(definition.name).maxBodyBytes), failed]);
   execution.onFail = undefined;
   return body;
 }

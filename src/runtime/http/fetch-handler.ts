@@ -94,7 +94,7 @@ function toCall(request: Request, requestId: string): HttpCall {
     contentLength: length === null ? undefined : Number(length),
     accept: headers.get("accept") ?? undefined,
     timeoutMs: headers.get("x-timeout-ms") ?? undefined,
-    metadata: metadataOf(Object.fromEntries(headers)),
+    metadata: () => metadataOf(Object.fromEntries(headers)),
     body: fetchBody(request),
     onGone(callback) {
       if (signal.aborted) callback();
@@ -107,23 +107,29 @@ function fetchBody(request: Request): BodySource {
   const chunks = (): AsyncIterable<Uint8Array> => (request.body ?? []) as AsyncIterable<Uint8Array>;
   return {
     chunks,
-    async whole(maxBytes) {
-      const parts: Uint8Array[] = [];
-      let size = 0;
-      for await (const part of chunks()) {
-        size += part.byteLength;
-        if (size > maxBytes) throw tooLarge(maxBytes);
-        parts.push(part);
-      }
-      const whole = new Uint8Array(size);
-      let offset = 0;
-      for (const part of parts) {
-        whole.set(part, offset);
-        offset += part.byteLength;
-      }
-      return whole;
-    },
+    whole: (maxBytes, onStart) =>
+      new Promise((resolve, reject) => {
+        onStart?.(reject);
+        readAll(chunks(), maxBytes).then(resolve, reject);
+      }),
   };
+}
+
+async function readAll(chunks: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of chunks) {
+    size += part.byteLength;
+    if (size > maxBytes) throw tooLarge(maxBytes);
+    parts.push(part);
+  }
+  const whole = new Uint8Array(size);
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.byteLength;
+  }
+  return whole;
 }
 
 function toResponse({ status, headers, body }: HttpAnswer): Response {

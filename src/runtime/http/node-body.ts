@@ -5,40 +5,37 @@ import { tooLarge, type BodySource } from "./exchange.ts";
 /** Reads the body of a Node request, bounded, with no copy where it came in one piece. */
 export function nodeBody(message: IncomingMessage): BodySource {
   return {
-    whole: (maxBytes) => readWhole(message, maxBytes),
+    whole: (maxBytes, onStart) => readWhole(message, maxBytes, onStart),
     chunks: () => readChunks(message),
   };
 }
 
-function readWhole(message: IncomingMessage, maxBytes: number): Promise<Uint8Array> {
+function readWhole(message: IncomingMessage, maxBytes: number, onStart?: (abort: (error: ServableError) => void) => void): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const parts: Uint8Array[] = [];
     let size = 0;
-    const settle = (): void => {
-      message.off("data", onData).off("end", onEnd).off("close", onBreak).off("error", onBreak);
+    // After a failure what is still coming is thrown away as it comes, so that the sender gets to read the answer.
+    let failed = false;
+    const fail = (error: ServableError): void => {
+      failed = true;
+      parts.length = 0;
+      reject(error);
     };
-    const onData = (part: Uint8Array): void => {
+    onStart?.(fail);
+    message.on("data", (part: Uint8Array) => {
       size += part.byteLength;
-      if (size > maxBytes) {
-        settle();
-        // What is still coming is thrown away, so that the sender gets to read the answer.
-        message.resume();
-        reject(tooLarge(maxBytes));
-        return;
-      }
-      parts.push(part);
-    };
-    const onEnd = (): void => {
-      settle();
+      if (failed) return;
+      if (size > maxBytes) fail(tooLarge(maxBytes));
+      else parts.push(part);
+    });
+    message.on("end", () => {
       const [only] = parts;
-      resolve(parts.length === 1 && only !== undefined ? only : Buffer.concat(parts, size));
-    };
-    const onBreak = (): void => {
-      settle();
-      reject(brokenOff());
-    };
-    message.on("data", onData).on("end", onEnd).on("close", onBreak).on("error", onBreak);
-    if (message.readableEnded || message.destroyed) onBreak();
+      resolve(parts.length === 1 && only !== undefined ? only : Buffer.concat(parts));
+    });
+    message.on("close", () => {
+      if (!message.complete) fail(brokenOff());
+    });
+    if (message.destroyed && !message.complete) fail(brokenOff());
   });
 }
 

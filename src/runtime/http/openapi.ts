@@ -180,6 +180,7 @@ function responseContent(service: AnyServiceDefinition): Content {
 interface Described {
   readonly mediaTypes: readonly string[];
   readonly bodySchema?: JsonSchema;
+  readonly bodySchemas?: Readonly<Record<string, JsonSchema>>;
 }
 
 /** The first handler that names a media type wins it, as it does when a request comes. */
@@ -190,8 +191,10 @@ function handlerContent(
   example: unknown,
 ): Content {
   const content: Record<string, OpenApiMediaType> = {};
-  for (const { mediaTypes, bodySchema } of handlers) {
-    for (const mediaType of mediaTypes.filter(isShown)) content[mediaType] ??= describe(mediaType, bodySchema, valueSchema, example);
+  for (const { mediaTypes, bodySchema, bodySchemas } of handlers) {
+    for (const mediaType of mediaTypes.filter(isShown)) {
+      content[mediaType] ??= describe(mediaType, bodySchemas?.[mediaType] ?? bodySchema, valueSchema, example);
+    }
   }
   return content;
 }

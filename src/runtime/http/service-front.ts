@@ -40,7 +40,15 @@ export function route(
   app.route({
     method,
     url,
-    handler: async (request, reply) => send(reply, await answer(request, reply)),
+    handler: (request, reply) => {
+      const result = answer(request, reply);
+      if (!(result instanceof Promise)) return send(reply, result);
+      result.then(
+        (settled) => send(reply, settled),
+        (thrown: unknown) => send(reply, problemAnswer(thrown, request.id)),
+      );
+      return reply;
+    },
   });
   const allow = method === "GET" ? ["GET", "HEAD"] : [method];
   app.route({
@@ -71,7 +79,7 @@ function toCall(request: FastifyRequest, reply: FastifyReply): HttpCall {
     contentLength: length === undefined ? undefined : Number(length),
     accept: headers.accept,
     timeoutMs: typeof timeoutMs === "string" ? timeoutMs : undefined,
-    metadata: metadataOf(headers),
+    metadata: () => metadataOf(headers),
     body: nodeBody(request.raw),
     onGone(callback) {
       reply.raw.once("close", () => {

@@ -18,6 +18,7 @@ export function checkMessagePack(bytes: Uint8Array, maxDepth: number): MessagePa
   // For each open list or map, how many items it still lacks; a map's keys and values count one each.
   const lacking: number[] = [];
   const isMap: boolean[] = [];
+  // How many items are still to begin; each begins with a byte of its own.
   let owed = 1;
   let position = 0;
   let hasPrototypeKey = false;
@@ -38,8 +39,7 @@ export function checkMessagePack(bytes: Uint8Array, maxDepth: number): MessagePa
   const open = (count: number, map: boolean): void => {
     const items = map ? count * 2 : count;
     owed += items;
-    // The item that is this list or map itself is still owed, too.
-    if (owed - 1 > bytes.length - position) throw truncated();
+    if (owed > bytes.length - position) throw truncated();
     if (lacking.length >= maxDepth) throw invalid(`nests lists and maps more than ${maxDepth} deep; send a flatter value`);
     lacking.push(items);
     isMap.push(map);
@@ -85,6 +85,7 @@ export function checkMessagePack(bytes: Uint8Array, maxDepth: number): MessagePa
 
   while (owed > 0) {
     const depth = lacking.length;
+    owed--;
     rest(unsigned(1));
     // An item is complete, unless it is a list or a map that lacks its own items; completing the last one completes what holds it.
     if (lacking.length > depth && lacking.at(-1) !== 0) continue;
@@ -92,10 +93,7 @@ export function checkMessagePack(bytes: Uint8Array, maxDepth: number): MessagePa
       lacking.pop();
       isMap.pop();
     }
-    for (;;) {
-      owed--;
-      const left = lacking.pop();
-      if (left === undefined) break;
+    for (let left = lacking.pop(); left !== undefined; left = lacking.pop()) {
       if (left > 1) {
         lacking.push(left - 1);
         break;

@@ -1,5 +1,5 @@
 import { deflateSync, crc32 as zlibCrc32 } from "node:zlib";
-import sharp from "sharp";
+import sharp, { type Sharp } from "sharp";
 import type { DecodedImage } from "../../../src/service/handlers/image-codec.ts";
 
 /** A picture with a different colour in each corner, so that turning it shows. */
@@ -11,7 +11,7 @@ export function corners(width = 8, height = 4): DecodedImage {
   return { width, height, channels: 3, data };
 }
 
-export function toSharp({ width, height, channels, data }: DecodedImage): sharp.Sharp {
+export function toSharp({ width, height, channels, data }: DecodedImage): Sharp {
   return sharp(data, { raw: { width, height, channels } });
 }
 

@@ -1,0 +1,117 @@
+import { messageOf } from "../errors.ts";
+import type { EngineStatus } from "../engine/engine.ts";
+import type { EngineLogger } from "../engine/observer.ts";
+
+const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+type EndingSignal = keyof typeof signalNumbers;
+
+/** Under npm one Ctrl+C arrives twice: from the terminal, and passed on by npm. */
+const sameSignalMs = 500;
+/** Beyond the grace time: for closing services, some of which may hang. */
+const closingMs = 15_000;
+
+/**
+ * Listens to what asks a process to end.
+ *
+ * @param onFirst - the process should end, in good order
+ * @param onSecond - whoever asked has lost patience
+ */
+export function onEndSignals(onFirst: (signal: EndingSignal) => void, onSecond: (exitCode: number) => void): void {
+  let firstAt: number | undefined;
+  for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      const now = performance.now();
+      if (firstAt === undefined) {
+        firstAt = now;
+        onFirst(signal);
+      } else if (now - firstAt > sameSignalMs) {
+        onSecond(128 + signalNumbers[signal]);
+      }
+    });
+  }
+}
+
+/** What a {@link Lifecycle} ends: the part of a runtime that it needs. */
+export interface Stoppable {
+  readonly status: EngineStatus | undefined;
+  stop(): Promise<void>;
+}
+
+/**
+ * Ends this process in good order, whatever asks for it: a signal, the supervisor of `--watch`, or an exception that nobody caught.
+ * Not ready, no new work, what is in flight finishes, exit.
+ */
+export class Lifecycle {
+  readonly #log: EngineLogger;
+  readonly #graceMs: number;
+  #runtime: Stoppable | undefined;
+  #exitCode = 0;
+  #ending: Promise<void> | undefined;
+
+  /** Listens from now on. */
+  constructor(log: EngineLogger, graceMs: number) {
+    this.#log = log;
+    this.#graceMs = graceMs;
+    onEndSignals(
+      (signal) => {
+        log.info({ signal }, "stopping: what is in flight finishes first");
+        void this.end(0);
+      },
+      (exitCode) => {
+        this.#exitNow(exitCode);
+      },
+    );
+    process.on("unhandledRejection", (reason) => {
+      log.error(reason instanceof Error ? { err: reason } : { reason: messageOf(reason) }, "unhandled rejection");
+    });
+    process.on("uncaughtException", (thrown: unknown) => {
+      log.error(thrown instanceof Error ? { err: thrown } : { reason: messageOf(thrown) }, "uncaught exception, stopping");
+      void this.end(1);
+    });
+  }
+
+  /** What has to stop before the process ends. */
+  manage(runtime: Stoppable): void {
+    this.#runtime = runtime;
+  }
+
+  /** Resolves never while the process ends (its end comes first); undefined while it does not. */
+  get ending(): Promise<void> | undefined {
+    return this.#ending;
+  }
+
+  /** Stops the runtime, then ends the process. */
+  end(exitCode: number): Promise<void> {
+    this.#exitCode = Math.max(this.#exitCode, exitCode);
+    this.#ending ??= this.#end();
+    return this.#ending;
+  }
+
+  async #end(): Promise<void> {
+    setTimeout(() => {
+      this.#log.error({}, "services did not close in time; they are left behind");
+      this.#exitNow(1);
+    }, this.#graceMs + closingMs);
+    try {
+      await this.#runtime?.stop();
+    } catch (thrown) {
+      this.#exitCode = 1;
+      this.#log.error({ err: thrown }, "stopping failed");
+    }
+    const left = this.#leftBehind();
+    if (left.length > 0) this.#log.error({ services: left.map(({ name }) => name) }, "requests still ran when the grace time was over");
+    this.#exitNow(left.length > 0 ? 1 : this.#exitCode);
+    return new Promise(() => undefined);
+  }
+
+  #exitNow(exitCode: number): void {
+    // Native code in a thread that is ended under it aborts the whole process, with a message that frightens and perhaps a core dump.
+    if (this.#leftBehind().some(({ placement }) => placement === "thread")) process.kill(process.pid, "SIGKILL");
+    process.exit(exitCode);
+  }
+
+  #leftBehind(): readonly { readonly name: string; readonly placement: string }[] {
+    const services = Object.entries(this.#runtime?.status?.services ?? {});
+    return services.filter(([, { running }]) => running > 0).map(([name, { placement }]) => ({ name, placement }));
+  }
+}
