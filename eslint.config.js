@@ -47,7 +47,7 @@ const explainedDisable = {
 };
 
 export default defineConfig(
-  globalIgnores(["dist/", "node_modules/", ".cache/", "coverage/", "templates/"]),
+  globalIgnores(["dist/", "node_modules/", ".cache/", "coverage/", "templates/", "test/**/.*/"]),
   {
     linterOptions: { reportUnusedDisableDirectives: "error" },
     plugins: { servable: { rules: { "explained-disable": explainedDisable } } },

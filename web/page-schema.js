@@ -122,16 +122,27 @@ function demands(schema) {
     ["maximum", (value) => `≤ ${value}`],
     ["exclusiveMaximum", (value) => `< ${value}`],
     ["multipleOf", (value) => `a multiple of ${value}`],
-    ["minLength", (value) => `at least ${value} ${value === 1 ? "character" : "characters"}`],
-    ["maxLength", (value) => `at most ${value} characters`],
-    ["minItems", (value) => `at least ${value} ${value === 1 ? "item" : "items"}`],
-    ["maxItems", (value) => `at most ${value} items`],
   ];
   const words = rules.flatMap(([key, say]) => (isBound(schema[key]) ? [say(schema[key])] : []));
+  words.push(...counts("character", schema["minLength"], schema["maxLength"]));
+  // A list of named places says its length by its type.
+  if (schema["prefixItems"] === undefined) words.push(...counts("item", schema["minItems"], schema["maxItems"]));
   if (typeof schema["format"] === "string" && schema["format"] !== "binary") words.push(`format ${schema["format"]}`);
   else if (typeof schema["pattern"] === "string" && schema["pattern"].length <= 60) words.push(`matches ${schema["pattern"]}`);
   if (schema["default"] !== undefined) words.push(`default ${JSON.stringify(schema["default"])}`);
   return words;
+}
+
+/**
+ * How many there may be, in words.
+ * @param {string} thing
+ * @param {number | undefined} least
+ * @param {number | undefined} most
+ */
+function counts(thing, least, most) {
+  const many = (/** @type {number} */ count) => `${count} ${thing}${count === 1 ? "" : "s"}`;
+  if (least !== undefined && least === most) return [`exactly ${many(least)}`];
+  return [...(least ? [`at least ${many(least)}`] : []), ...(most !== undefined ? [`at most ${many(most)}`] : [])];
 }
 
 /**

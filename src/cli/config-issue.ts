@@ -9,11 +9,11 @@ export type KnownKeys = Readonly<Record<string, readonly string[]>>;
 export function describeIssue(issue: z.core.$ZodIssue, file: ConfigFile, known: KnownKeys): readonly string[] {
   const path = issue.path.map((key) => (typeof key === "number" ? key : String(key)));
   if (issue.code === "unrecognized_keys") return issue.keys.map((key) => describeKey(path, key, file, known));
-  const isMissing = issue.code === "invalid_type" && isUndefined(file.value, path);
-  const position = isMissing ? file.positionOf(path.slice(0, -1)) : file.positionOf(path);
-  if (isMissing) return [`${position}: ${formatPath(path)} is missing: ${expectation(issue.message)}.`];
+  const value = valueAt(file.value, path);
   const name = path.length === 0 ? "the file" : formatPath(path);
-  return [`${position}: ${name} is wrong: ${expectation(issue.message)}.`];
+  const isMissing = issue.code === "invalid_type" && value === undefined;
+  if (isMissing) return [`${file.positionOf(path.slice(0, -1))}: ${name} is missing; it must be ${typeName(issue.expected)}.`];
+  return [`${file.positionOf(path)}: ${name} ${demand(issue, value)}.`];
 }
 
 function describeKey(path: ConfigPath, key: string, file: ConfigFile, known: KnownKeys): string {
@@ -42,30 +42,64 @@ export function nearestKey(key: string, candidates: readonly string[]): string |
   return ranked[0]?.candidate;
 }
 
-/** How many letters must change to make one word of the other (Levenshtein). */
+/** How many letters must change, or change places, to make one word of the other (optimal string alignment). */
 function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  const rows = [Array.from({ length: b.length + 1 }, (_, index) => index)];
+  const at = (i: number, j: number): number => rows[i]?.[j] ?? Infinity;
   for (let i = 1; i <= a.length; i++) {
-    const next = [i];
+    const row = [i];
+    rows.push(row);
     for (let j = 1; j <= b.length; j++) {
-      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+      const replaced = at(i - 1, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      const isSwap = a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      row.push(Math.min(replaced, at(i - 1, j) + 1, at(i, j - 1) + 1, isSwap ? at(i - 2, j - 2) + 1 : Infinity));
     }
-    row = next;
   }
-  return row[b.length] ?? 0;
+  return at(a.length, b.length);
 }
 
-function isUndefined(value: unknown, path: ConfigPath): boolean {
+function valueAt(value: unknown, path: ConfigPath): unknown {
   let inner = value;
   for (const key of path) {
-    if (typeof inner !== "object" || inner === null) return true;
+    if (typeof inner !== "object" || inner === null) return undefined;
     inner = Reflect.get(inner, key);
   }
-  return inner === undefined;
+  return inner;
 }
 
-/** zod's sentence, to stand behind a colon. */
-function expectation(message: string): string {
-  return message.replace(/^Invalid input: /, "").replace(/^./, (letter) => letter.toLowerCase());
+/** What a wrong value should have been, to stand behind its name. */
+function demand(issue: z.core.$ZodIssue, value: unknown): string {
+  switch (issue.code) {
+    case "invalid_type":
+      return `must be ${typeName(issue.expected)}, not ${typeName(typeOf(value))}`;
+    case "invalid_value":
+      return `must be one of ${issue.values.map(String).join(", ")}; it is ${JSON.stringify(value)}`;
+    case "too_big":
+    case "too_small": {
+      // Of texts and lists the schema says it in its own words.
+      if (typeof value !== "number") return issue.message;
+      return issue.code === "too_big" ? `must be at most ${issue.maximum}; it is ${value}` : `must be at least ${issue.minimum}; it is ${value}`;
+    }
+    default:
+      return issue.code === "custom" ? issue.message : `is wrong: ${issue.message}`;
+  }
+}
+
+function typeOf(value: unknown): string {
+  if (value === null) return "null";
+  return Array.isArray(value) ? "array" : typeof value;
+}
+
+const typeNames: Readonly<Record<string, string>> = {
+  array: "a list",
+  boolean: "true or false",
+  int: "a whole number",
+  null: "empty",
+  number: "a number",
+  object: "an object with keys",
+  string: "a text",
+};
+
+function typeName(type: string): string {
+  return typeNames[type] ?? type;
 }

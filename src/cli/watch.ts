@@ -4,6 +4,8 @@ import { relative, sep } from "node:path";
 import { watch as watchFiles, type FSWatcher } from "chokidar";
 import { onEndSignals } from "./lifecycle.ts";
 
+/** What a service is made of. A log or a result that is written into the folder must not start it again, for ever. */
+const watchedFiles = /\.([cm]?[jt]sx?|json|ya?ml|onnx|wasm)$/;
 /** An editor that saves writes several times. */
 const debounceMs = 100;
 /** Beyond its grace time; one that takes longer hangs. */
@@ -89,6 +91,7 @@ class Supervisor {
     const watcher = watchFiles([...folders], { ignoreInitial: true, ignored: (path) => isIgnored(path, folders) });
     this.#watcher = watcher;
     watcher.on("all", (_event, path) => {
+      if (!watchedFiles.test(path)) return;
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => {
         this.#changed(path);

@@ -51,6 +51,20 @@ export interface AdmitOptions {
   readonly timeoutMs?: number | undefined;
 }
 
+/** A list's place: the list was taken in, so its items are, too, also while the engine stops. */
+export interface ListPlace {
+  /**
+   * Takes an item in.
+   *
+   * @param alone - whether no other item of the list is in hand: there is always room for one
+   * @returns undefined where the service has no place left for another one now
+   * @throws ServableError `cancelled` when the grace time of a stop is over
+   */
+  admit(options: AdmitOptions, alone: boolean): Execution | undefined;
+  /** Gives the list's own place back. */
+  leave(): void;
+}
+
 /**
  * Stands between every runtime and every service: admission, deadlines, cancellation, placement, lifecycle and status. It
  * knows no wire.
@@ -62,6 +76,8 @@ export class Engine {
   readonly #aborter = new AbortController();
   readonly #live = new Set<Execution>();
   #state: EngineState = "unstarted";
+  #stopping: Promise<boolean> | undefined;
+  #graceOver = false;
   #drained: (() => void) | undefined;
 
   constructor(options: EngineOptions) {
@@ -103,18 +119,24 @@ export class Engine {
     if (this.#services.size === 0) throw new ServableError("invalid_config", "There is no service to run.");
   }
 
-  /** Constructs and sets up every service where it is placed; ready when all are. */
+  /**
+   * Constructs and sets up every service where it is placed; ready when all are.
+   *
+   * @throws ServableError `load_failed`, `invalid_config`, or `cancelled` where `stop` came first
+   */
   async start(): Promise<void> {
+    if (this.#stopping !== undefined) throw stoppedEarly();
     if (this.#state !== "unstarted") throw new ServableError("invalid_argument", "An engine is started once.");
     this.#state = "starting";
     markIoThread();
     try {
       await this.load();
       const results = await Promise.allSettled([...this.#services.values()].map((hosted) => hosted.start(this.#aborter.signal)));
+      // `stop` may have come in between, and then whatever failed, failed because of it.
+      if ((this.#state as EngineState) !== "starting") throw stoppedEarly();
       const failed = results.find((result) => result.status === "rejected");
       if (failed !== undefined) throw failed.reason;
-      // `stop` may have come in between.
-      if ((this.#state as EngineState) === "starting") this.#state = "ready";
+      this.#state = "ready";
     } catch (thrown) {
       await this.stop(0);
       throw thrown;
@@ -128,7 +150,10 @@ export class Engine {
    * @throws ServableError `not_found`, `not_ready` or `overloaded`
    */
   admit(name: string, options: AdmitOptions = {}): Execution {
-    const hosted = this.#enter(name);
+    return this.#execute(this.#enter(name), options);
+  }
+
+  #execute(hosted: HostedService, options: AdmitOptions): Execution {
     const { deadlineMs } = hosted.policy;
     const timeoutMs = Math.min(options.timeoutMs ?? deadlineMs, deadlineMs);
     const requestId = options.requestId ?? crypto.randomUUID();
@@ -146,14 +171,19 @@ export class Engine {
   /**
    * Takes a place without a request of its own: for a list, whose items are requests each.
    *
-   * @returns gives the place back
    * @throws ServableError `not_found`, `not_ready` or `overloaded`
    */
-  takePlace(name: string): () => void {
+  takePlace(name: string): ListPlace {
     const hosted = this.#enter(name);
-    return () => {
-      hosted.gate.leave();
-      hosted.left();
+    return {
+      admit: (options, alone) => {
+        if (this.#graceOver) throw shutDown();
+        return hosted.gate.enter(alone) ? this.#execute(hosted, options) : undefined;
+      },
+      leave: () => {
+        hosted.gate.leave();
+        hosted.left();
+      },
     };
   }
 
@@ -211,13 +241,18 @@ export class Engine {
    *
    * @returns whether everything in flight had ended by itself
    */
-  async stop(graceMs: number): Promise<boolean> {
-    if (this.#state === "stopped") return true;
+  stop(graceMs: number): Promise<boolean> {
+    this.#stopping ??= this.#stop(graceMs);
+    return this.#stopping;
+  }
+
+  async #stop(graceMs: number): Promise<boolean> {
     const wasStarted = this.#state !== "unstarted";
     this.beginStop();
     const inTime = await this.#drain(graceMs);
     if (!inTime) {
-      const error = new ServableError("cancelled", "The server shut down before the request was done.");
+      this.#graceOver = true;
+      const error = shutDown();
       for (const execution of this.#live) execution.fail(error);
       await this.#drain(1_000);
     }
@@ -245,7 +280,7 @@ export class Engine {
   }
 
   async #host(source: ServiceSource): Promise<HostedService> {
-    const entry: ServiceEntry = "service" in source ? source : { service: source };
+    const entry: ServiceEntry = isEntry(source) ? source : { service: source };
     const { definition, loader } = await resolveSource(entry.service);
     return new HostedService({
       definition,
@@ -268,14 +303,37 @@ export class Engine {
         this.#drained?.();
       },
       workerChanged: (event) => {
-        for (const observer of this.#observers) observer.workerChanged?.(event);
+        this.#observe((observer) => observer.workerChanged?.(event));
       },
     });
   }
 
   #tell(event: RequestEvent): void {
-    for (const observer of this.#observers) observer.requestFinished?.(event);
+    this.#observe((observer) => observer.requestFinished?.(event));
   }
+
+  /** An observer that throws against its contract must not take a request, or its slot, with it. */
+  #observe(tell: (observer: Observer) => void): void {
+    for (const observer of this.#observers) {
+      try {
+        tell(observer);
+      } catch (thrown) {
+        this.#options.log.error({ err: thrown }, "an observer threw");
+      }
+    }
+  }
+}
+
+function shutDown(): ServableError {
+  return new ServableError("cancelled", "The server shut down before the request was done.");
+}
+
+function stoppedEarly(): ServableError {
+  return new ServableError("cancelled", "It was stopped before it was ready.");
+}
+
+function isEntry(source: ServiceSource): source is ServiceEntry {
+  return typeof source === "object" && (source as ServiceSource | null) !== null && "service" in source;
 }
 
 async function resolveSource(
@@ -287,7 +345,7 @@ async function resolveSource(
     if (definition !== undefined) return { definition, loader: undefined };
   }
   if (source instanceof ServiceLoader) return { definition: await source.definition(), loader: source };
-  if (typeof source === "object" && "module" in source) {
+  if (typeof source === "object" && (source as LoaderSpec | null) !== null && "module" in source) {
     const loader = new ServiceLoader(source);
     return { definition: await loader.definition(), loader };
   }

@@ -42,6 +42,9 @@ export class Execution implements Waiter {
   #queuedAt = 0;
   /** A stream that was handed on and not yet begun. */
   #unread: EncodedStream | undefined;
+  /** A stream of which the reader holds an item, and may never ask for the next one. */
+  #held: AsyncIterator<unknown> | undefined;
+  #finishing = false;
   #resolve: ((response: EncodedResponse) => void) | undefined;
   #reject: ((error: ServableError) => void) | undefined;
 
@@ -72,13 +75,12 @@ export class Execution implements Waiter {
    * @throws ServableError `deadline_exceeded`, `cancelled`, `worker_crashed`, or what the stage that failed says
    */
   run(request: EncodedRequest): Promise<EncodedResponse> {
+    if (this.#state !== "admitted") {
+      return Promise.reject(this.context.abortReason ?? new ServableError("internal", "The request was run twice."));
+    }
     return new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
-      if (this.#state !== "admitted") {
-        reject(this.context.abortReason ?? new ServableError("internal", "The request was run twice."));
-        return;
-      }
       this.#state = "queued";
       this.#request = request;
       this.#queuedAt = performance.now();
@@ -129,13 +131,13 @@ export class Execution implements Waiter {
     this.#reject?.(error);
     this.onFail?.(error);
     if (wasQueued || !this.#working) this.#leave(false);
-    else this.#dropUnread();
+    else this.#dropStream();
   }
 
   #answered(response: EncodedResponse): void {
     if (response.kind === "stream") {
       this.#unread = response;
-      if (this.#state === "settled") this.#dropUnread();
+      if (this.#state === "settled") this.#dropStream();
       else this.#resolve?.({ ...response, items: this.#watch(response) });
       return;
     }
@@ -173,8 +175,12 @@ export class Execution implements Waiter {
           ended = true;
           return;
         }
+        // It may have been aborted after the item was made and before it arrived here.
+        if (this.context.abortReason !== undefined) throw this.context.abortReason;
         this.items += 1;
+        this.#held = iterator;
         yield next.value;
+        this.#held = undefined;
         if (this.context.abortReason !== undefined) throw this.context.abortReason;
         this.#startTimer();
       }
@@ -193,6 +199,8 @@ export class Execution implements Waiter {
 
   /** The iterator's own clean-up may take its time; the slot is held until it is through. */
   async #finish(iterator: AsyncIterator<unknown>, ended: boolean): Promise<void> {
+    if (this.#finishing) return;
+    this.#finishing = true;
     try {
       if (!ended) await iterator.return?.();
     } catch {
@@ -202,11 +210,12 @@ export class Execution implements Waiter {
     this.#leave(true);
   }
 
-  /** Ends a stream that nobody began to read. */
-  #dropUnread(): void {
-    const stream = this.#unread;
+  /** Ends a stream that nobody began to read, or whose reader holds an item. One that owes an item is ended where that is awaited. */
+  #dropStream(): void {
+    const iterator = this.#unread?.items[Symbol.asyncIterator]() ?? this.#held;
     this.#unread = undefined;
-    if (stream !== undefined) void this.#finish(stream.items[Symbol.asyncIterator](), false);
+    this.#held = undefined;
+    if (iterator !== undefined) void this.#finish(iterator, false);
   }
 
   #orAbort<T>(work: Promise<T>): Promise<T> {

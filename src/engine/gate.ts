@@ -14,6 +14,7 @@ export class Gate {
   readonly #waiting = new Set<Waiter>();
   #inside = 0;
   #running = 0;
+  #handingOut = false;
 
   constructor(concurrency: number, queue: number) {
     this.#concurrency = concurrency;
@@ -33,9 +34,13 @@ export class Gate {
     return this.#waiting.size;
   }
 
-  /** Takes a place, if there is one. */
-  enter(): boolean {
-    if (this.#inside >= this.#capacity) return false;
+  /**
+   * Takes a place, if there is one.
+   *
+   * @param beyond - also where there is none: for an item of a list, while the list keeps a place of its own
+   */
+  enter(beyond = false): boolean {
+    if (this.#inside >= this.#capacity && !beyond) return false;
     this.#inside += 1;
     return true;
   }
@@ -63,11 +68,18 @@ export class Gate {
   /** Gives a slot back; the next in the queue gets it. */
   release(): void {
     this.#running -= 1;
-    for (const next of this.#waiting) {
-      this.#waiting.delete(next);
-      this.#running += 1;
-      next.start();
-      return;
+    // What starts may end at once and come back here. The loop goes on with it then: a recursion would grow with the queue.
+    if (this.#handingOut) return;
+    this.#handingOut = true;
+    try {
+      for (const next of this.#waiting) {
+        if (this.#running >= this.#concurrency) break;
+        this.#waiting.delete(next);
+        this.#running += 1;
+        next.start();
+      }
+    } finally {
+      this.#handingOut = false;
     }
   }
 }

@@ -2,7 +2,7 @@ import { ServableError, type ErrorCode } from "../errors.ts";
 import type { CallContext } from "./call-context.ts";
 import { chain } from "./chain.ts";
 import type { ServiceDefinition } from "./definition.ts";
-import { validate } from "./schema.ts";
+import { validate, type Schema } from "./schema.ts";
 import { isAsyncIterable, type MaybePromise, type Service } from "./service.ts";
 
 /** The schemas of a service, and whether its output is checked. */
@@ -76,7 +76,8 @@ export function callChecked(
   since: number = performance.now(),
 ): MaybePromise<unknown> {
   const { input } = checks;
-  if (input === undefined || checks.inputStream) return callService(service, checks, value, context, performance.now());
+  if (input === undefined) return callService(service, checks, value, context, performance.now());
+  if (checks.inputStream) return callService(service, checks, checkedItems(value, input, context), context, performance.now());
   return chain(attempt("validate", context, () => validate(input, value, "input")), (request) => {
     context.record("validate", since);
     return callService(service, checks, request, context, performance.now());
@@ -101,6 +102,21 @@ function checkOutput(result: unknown, checks: Checks, context: CallContext): May
   return attempt("validate", context, () => validate(output, result, "output"));
 }
 
+async function* checkedItems(items: unknown, schema: Schema, context: CallContext): AsyncGenerator {
+  if (!isAsyncIterable(items)) throw new ServableError("invalid_request", "The input must be an async iterable of items.", { stage: "validate" });
+  let index = 0;
+  for await (const item of items) {
+    try {
+      yield await attempt("validate", context, () => validate(schema, item, "input"));
+    } catch (thrown) {
+      if (!ServableError.isInstance(thrown) || thrown.issues.length === 0) throw thrown;
+      const issues = thrown.issues.map(({ path, message }) => ({ path: [index, ...path], message }));
+      throw new ServableError(thrown.code, `Item ${index} of the stream does not fit the service's schema.`, { issues, stage: "validate" });
+    }
+    index += 1;
+  }
+}
+
 async function* checkedStream(items: AsyncIterable<unknown>, checks: Checks, context: CallContext): AsyncGenerator {
   const since = performance.now();
   try {
@@ -123,9 +139,14 @@ export function attempt<T>(stage: Stage, context: CallContext, work: () => Maybe
   } catch (thrown) {
     throw stageFailure(stage, thrown, context);
   }
-  if (!(result instanceof Promise)) return result;
-  return result.catch((thrown: unknown) => {
+  if (!isThenable(result)) return result;
+  return (result instanceof Promise ? result : Promise.resolve(result)).catch((thrown: unknown) => {
     throw stageFailure(stage, thrown, context);
   });
+}
+
+/** Some libraries' promises (an ORM's query, say) are not of the class Promise. */
+function isThenable<T>(value: MaybePromise<T>): value is Promise<T> {
+  return value instanceof Promise || (typeof value === "object" && value !== null && "then" in value && typeof value.then === "function");
 }
 

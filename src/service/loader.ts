@@ -61,18 +61,18 @@ export class ServiceLoader implements Loader<Service> {
       }
       name = only;
     }
-    const exported = exports[name];
+    const exported = Object.hasOwn(exports, name) ? exports[name] : undefined;
     if (exported === undefined) {
       throw new ServableError("load_failed", `${shown} has no export '${name}'. It exports: ${listNames(Object.keys(exports))}.`);
     }
-    const definition = this.#construct(exported, name);
+    const definition = this.#construct(exported, name, shown);
     if (definition === undefined) {
       throw new ServableError("load_failed", `Export '${name}' of ${shown} is not a service: export what defineService gives, or a class that extends Service.`);
     }
     return definition;
   }
 
-  #construct(exported: unknown, name: string): AnyServiceDefinition | undefined {
+  #construct(exported: unknown, name: string, shown: string): AnyServiceDefinition | undefined {
     const args = this.spec.arguments ?? [];
     if (isDefinition(exported)) {
       if (args.length > 0) {
@@ -82,7 +82,13 @@ export class ServiceLoader implements Loader<Service> {
     }
     if (isServiceClass(exported)) return definitionOf(exported, args, name);
     if (typeof exported !== "function") return undefined;
-    const made: unknown = (exported as (...args: readonly JsonValue[]) => unknown)(...args);
+    let made: unknown;
+    try {
+      made = (exported as (...args: readonly JsonValue[]) => unknown)(...args);
+    } catch (thrown) {
+      if (ServableError.isInstance(thrown)) throw thrown;
+      throw new ServableError("load_failed", `Function '${name}' of ${shown} failed: ${firstLine(thrown)}`, { cause: thrown });
+    }
     return definitionOf(made, [], name);
   }
 }
@@ -95,19 +101,20 @@ export class ServiceLoader implements Loader<Service> {
 export async function discoverServices(module: string, baseFolder: string = process.cwd()): Promise<readonly ServiceLoader[]> {
   const url = moduleUrl(module, baseFolder);
   const exports = await importModule(url);
-  const seen = new Set<unknown>();
-  const loaders: ServiceLoader[] = [];
-  for (const name of serviceExports(exports)) {
-    if (seen.has(exports[name])) continue;
-    seen.add(exports[name]);
-    loaders.push(new ServiceLoader({ module: url, export: name }));
-  }
-  if (loaders.length === 0) throw noService(displayPath(url), exports);
-  return loaders;
+  const names = serviceExports(exports);
+  if (names.length === 0) throw noService(displayPath(url), exports);
+  return names.map((name) => new ServiceLoader({ module: url, export: name }));
 }
 
+/** The names of what is a service; of one exported under several names, the first. */
 function serviceExports(exports: Readonly<Record<string, unknown>>): readonly string[] {
-  return Object.keys(exports).filter((name) => isDefinition(exports[name]) || isServiceClass(exports[name]));
+  const seen = new Set<unknown>();
+  return Object.keys(exports).filter((name) => {
+    const exported = exports[name];
+    if (seen.has(exported) || !(isDefinition(exported) || isServiceClass(exported))) return false;
+    seen.add(exported);
+    return true;
+  });
 }
 
 function noService(shown: string, exports: Readonly<Record<string, unknown>>): ServableError {

@@ -103,7 +103,9 @@ export class PipelineService<const Steps extends readonly Step[]> extends Servic
   }
 
   override async close(): Promise<void> {
-    for (const { service } of this.#steps) await service.close?.();
+    const results = await Promise.allSettled(this.#steps.map(async ({ service }) => service.close?.()));
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
   }
 }
 

@@ -3,6 +3,8 @@
  * CHROMIUM_PATH says.
  */
 import { spawn, type ChildProcess } from "node:child_process";
+import { createServer, request } from "node:http";
+import type { AddressInfo } from "node:net";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -37,13 +39,13 @@ async function startServer(...args: readonly string[]): Promise<Server> {
   };
 }
 
-/** The address that the server prints when it is ready. */
+/** The address in the log line that says that the server is ready. */
 function readUrl(child: ChildProcess): Promise<string> {
   return new Promise((resolve, reject) => {
     let printed = "";
     const read = (chunk: Buffer): void => {
       printed += chunk.toString();
-      const url = /Ready on\s+(http:\/\/127\.0\.0\.1:\d+)/.exec(printed)?.[1];
+      const url = /"url":"(http:\/\/127\.0\.0\.1:\d+)"/.exec(printed)?.[1];
       if (url !== undefined) resolve(url);
     };
     child.stdout?.on("data", read);
@@ -87,7 +89,7 @@ export const forever = defineService({
 `;
 
 let browser: Browser | undefined;
-let server: Server;
+let server: Server | undefined;
 let folder: string;
 let context: BrowserContext | undefined;
 /** Everything that the page complained of, but failed calls, which the browser reports as errors by itself. */
@@ -114,7 +116,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await browser?.close();
-  await server.stop();
+  await server?.stop();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -148,6 +150,11 @@ async function openPage(url: string, options: { width?: number; colorScheme?: "l
   return page;
 }
 
+function urlOf(running: Server | undefined): string {
+  if (running === undefined) throw new Error("there is no server");
+  return running.url;
+}
+
 /** The view of one service, opened by its place in the list. */
 async function openService(page: Page, name: string): Promise<Locator> {
   await page.getByRole("navigation", { name: "Services" }).getByRole("link", { name }).click();
@@ -169,13 +176,13 @@ async function focusedText(page: Page): Promise<unknown> {
 
 describe("the page", () => {
   test("lists the services with their fields, and says that the server is ready", async () => {
-    const page = await openPage(server.url);
+    const page = await openPage(urlOf(server));
     await page
       .getByRole("status")
       .filter({ hasText: /^ready$/ })
       .waitFor();
     const links = page.getByRole("navigation", { name: "Services" }).getByRole("link");
-    expect(await links.locator("b").allTextContents()).toEqual(["double", "ocr", "countdown", "total", "forever"]);
+    expect(await links.locator("b").allTextContents()).toEqual(["double", "ocr", "countdown", "forever", "total"]);
 
     const view = await openService(page, "ocr");
     const output = view.getByRole("table", { name: "Output" });
@@ -189,7 +196,7 @@ describe("the page", () => {
   });
 
   test("makes a JSON call, by button and by keyboard", async () => {
-    const page = await openPage(`${server.url}/#double`);
+    const page = await openPage(`${urlOf(server)}/#double`);
     const view = page.getByRole("region", { name: "double", exact: true });
     const input = view.getByLabel("Input, as JSON");
     expect(JSON.parse(await input.inputValue())).toEqual({ x: 1 });
@@ -205,10 +212,10 @@ describe("the page", () => {
   });
 
   test("says where a text is not JSON yet, and does not send it", async () => {
-    const page = await openPage(`${server.url}/#double`);
+    const page = await openPage(`${urlOf(server)}/#double`);
     const view = page.getByRole("region", { name: "double", exact: true });
     let calls = 0;
-    page.on("request", (request) => (calls += request.method() === "POST" ? 1 : 0));
+    page.on("request", (sent) => (calls += sent.method() === "POST" ? 1 : 0));
     await view.getByLabel("Input, as JSON").fill('{\n  "x": 7,\n}');
     await view.getByText("Not JSON yet: line 3, column 1: a comma too many before this.").waitFor();
     await callButton(view).click();
@@ -217,7 +224,7 @@ describe("the page", () => {
   });
 
   test("shows a failing call with each field at its path", async () => {
-    const page = await openPage(`${server.url}/#double`);
+    const page = await openPage(`${urlOf(server)}/#double`);
     const view = page.getByRole("region", { name: "double", exact: true });
     await view.getByLabel("Input, as JSON").fill('{ "x": "seven" }');
     await callButton(view).click();
@@ -228,7 +235,7 @@ describe("the page", () => {
   });
 
   test("reads a picture and draws its boxes over the preview", async () => {
-    const page = await openPage(server.url);
+    const page = await openPage(urlOf(server));
     const view = await openService(page, "ocr");
     await callButton(view).click();
     await view.getByText("Choose a file first.").waitFor();
@@ -252,7 +259,7 @@ describe("the page", () => {
   });
 
   test("takes a file that is dropped, and one that is no picture", async () => {
-    const page = await openPage(server.url);
+    const page = await openPage(urlOf(server));
     const view = await openService(page, "ocr");
     const transfer = await page.evaluateHandle(`(() => {
       const data = new DataTransfer();
@@ -267,7 +274,7 @@ describe("the page", () => {
   });
 
   test("shows a stream item by item, and how it failed", async () => {
-    const page = await openPage(server.url);
+    const page = await openPage(urlOf(server));
     const view = await openService(page, "countdown");
     const input = view.getByLabel("Input, as JSON");
     await input.fill('{ "from": 3 }');
@@ -284,7 +291,7 @@ describe("the page", () => {
   });
 
   test("sends a stream, one item a line", async () => {
-    const page = await openPage(server.url);
+    const page = await openPage(urlOf(server));
     const view = await openService(page, "total");
     const input = view.getByLabel("Items, each as JSON on a line of its own");
     await input.fill('{"x":1}\n{"x":');
@@ -295,7 +302,7 @@ describe("the page", () => {
   });
 
   test("cancels a call, and keeps the keyboard's place", async () => {
-    const page = await openPage(server.url);
+    const page = await openPage(urlOf(server));
     const view = await openService(page, "forever");
     await callButton(view).focus();
     await page.keyboard.press("Enter");
@@ -308,13 +315,13 @@ describe("the page", () => {
   });
 
   test("gives a curl command that makes the same call", async () => {
-    const page = await openPage(`${server.url}/#double`);
+    const page = await openPage(`${urlOf(server)}/#double`);
     const view = page.getByRole("region", { name: "double", exact: true });
     await view.getByLabel("Input, as JSON").fill('{ "x": 1.50 }');
     await view.getByText("This call with curl").click();
     expect(await view.locator(".curl .code").textContent()).toBe(
       [
-        `curl -N '${server.url}/double'`,
+        `curl -N '${urlOf(server)}/double'`,
         "-H 'content-type: application/json'",
         "-H 'accept: application/json, text/event-stream;q=0.9'",
         `--data-raw '{"x":1.50}'`,
@@ -322,12 +329,39 @@ describe("the page", () => {
     );
   });
 
+  test("works beneath a prefix", async () => {
+    const proxy = createServer((incoming, outgoing) => {
+      const target = new URL(incoming.url?.replace(/^\/models\//, "/") ?? "/", urlOf(server));
+      const forward = request(target, { method: incoming.method, headers: incoming.headers }, (answer) => {
+        outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(outgoing);
+      });
+      incoming.pipe(forward);
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+    try {
+      const { port } = proxy.address() as AddressInfo;
+      const page = await openPage(`http://127.0.0.1:${port}/models/`);
+      await page
+        .getByRole("status")
+        .filter({ hasText: /^ready$/ })
+        .waitFor();
+      const view = await openService(page, "double");
+      await callButton(view).click();
+      await summaryOf(view).getByText("200 OK").waitFor();
+      expect(await view.locator(".curl .code").textContent()).toContain(`'http://127.0.0.1:${port}/models/double'`);
+    } finally {
+      proxy.closeAllConnections();
+      proxy.close();
+    }
+  });
+
   test.each([
     { width: 360, colorScheme: "light" },
     { width: 360, colorScheme: "dark" },
     { width: 1280, colorScheme: "dark" },
   ] as const)("fits $width px, $colorScheme", async (options) => {
-    const page = await openPage(server.url, options);
+    const page = await openPage(urlOf(server), options);
     const view = await openService(page, "double");
     await view.getByText("This call with curl").click();
     await view.getByLabel("Input, as JSON").fill('{ "x": "seven" }');

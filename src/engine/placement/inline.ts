@@ -13,6 +13,7 @@ export class InlinePlacement implements ServicePlacement {
   /** Whether the service asked to be here, and so may block this thread. */
   readonly #mayBlock: boolean;
   #service: FullService | undefined;
+  #stopped = false;
 
   constructor(definition: AnyServiceDefinition, log: Logger, mayBlock: boolean) {
     this.#definition = definition;
@@ -25,7 +26,9 @@ export class InlinePlacement implements ServicePlacement {
       await this.#scoped(async () => {
         const service = new FullService(this.#definition.create(), this.#definition);
         await service.setup({ signal, log: this.#log });
-        this.#service = service;
+        // `stop` came while it was set up, and found nothing to close.
+        if (this.#stopped) await service.close();
+        else this.#service = service;
       });
     } catch (thrown) {
       throw setupFailure(this.#definition.name, thrown);
@@ -44,6 +47,7 @@ export class InlinePlacement implements ServicePlacement {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     const service = this.#service;
     this.#service = undefined;
     await service?.close();

@@ -28,12 +28,18 @@ interface Slot {
   givenUp: boolean;
 }
 
+/** A request that found no thread. */
+interface Waiting {
+  readonly take: (worker: WorkerThread) => void;
+  readonly refuse: (error: ServableError) => void;
+}
+
 /** Runs a service on worker threads, each with an instance of its own. Crashed threads are replaced. */
 export class ThreadPlacement implements ServicePlacement {
   readonly #options: ThreadPlacementOptions;
   readonly #slots: readonly Slot[];
   /** Requests that found no thread and wait for the next one. */
-  readonly #waiting = new Set<(worker: WorkerThread) => void>();
+  readonly #waiting = new Set<Waiting>();
   readonly #starting = new Set<WorkerThread>();
   readonly #timers = new Set<NodeJS.Timeout>();
   #begun = false;
@@ -75,6 +81,7 @@ export class ThreadPlacement implements ServicePlacement {
 
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.#refuseWaiting();
     for (const timer of this.#timers) clearTimeout(timer);
     const workers = [...this.#starting, ...this.#slots.flatMap(({ worker }) => worker ?? [])];
     await Promise.all(workers.map((worker) => worker.stop()));
@@ -90,21 +97,36 @@ export class ThreadPlacement implements ServicePlacement {
 
   async #runLater(request: EncodedRequest, context: CallContext): Promise<EncodedResponse> {
     const worker = await new Promise<WorkerThread>((resolve, reject) => {
-      if (this.#slots.every(({ givenUp }) => givenUp)) {
-        reject(new ServableError("not_ready", `Service '${this.#options.service}' has no worker left: they crashed again and again.`));
+      if (this.#lost) {
+        reject(this.#noWorkerLeft());
         return;
       }
-      const take = (ready: WorkerThread): void => {
-        context.onAbort = undefined;
-        resolve(ready);
-      };
+      const waiting: Waiting = { take: resolve, refuse: reject };
       context.onAbort = (error) => {
-        this.#waiting.delete(take);
+        this.#waiting.delete(waiting);
         reject(error);
       };
-      this.#waiting.add(take);
+      this.#waiting.add(waiting);
+    }).finally(() => {
+      context.onAbort = undefined;
     });
+    if (context.abortReason !== undefined) throw context.abortReason;
     return worker.call(request, context);
+  }
+
+  /** Whether no thread is there and none will come. */
+  get #lost(): boolean {
+    return this.#stopping || this.#slots.every(({ givenUp }) => givenUp);
+  }
+
+  #noWorkerLeft(): ServableError {
+    const why = this.#stopping ? "the server is shutting down" : "they crashed again and again";
+    return new ServableError("not_ready", `Service '${this.#options.service}' has no worker left: ${why}.`);
+  }
+
+  #refuseWaiting(): void {
+    for (const { refuse } of this.#waiting) refuse(this.#noWorkerLeft());
+    this.#waiting.clear();
   }
 
   async #startSlot(slot: Slot): Promise<void> {
@@ -124,7 +146,7 @@ export class ThreadPlacement implements ServicePlacement {
     slot.worker = worker;
     slot.reason = undefined;
     this.#options.onChange({ service, worker: slot.index, change: "ready", startMs: performance.now() - since });
-    for (const take of this.#waiting) take(worker);
+    for (const { take } of this.#waiting) take(worker);
     this.#waiting.clear();
   }
 
@@ -134,6 +156,7 @@ export class ThreadPlacement implements ServicePlacement {
     const decision = slot.restarts.decide(worker.finishedARequest, performance.now());
     if (!decision.restart) {
       slot.givenUp = true;
+      if (this.#lost) this.#refuseWaiting();
       slot.reason = `crash loop, not started again: ${reason}`;
       onChange({ service, worker: slot.index, change: "crash_loop", reason });
       return;

@@ -107,7 +107,15 @@ async function run(service: FullService, message: CallMessage): Promise<void> {
 
 function fail(id: number, call: RunningCall, thrown: unknown): void {
   calls.delete(id);
-  send({ type: "error", id, error: errorToData(stageFailure("call", thrown, call.context)), stages: call.context.stages });
+  const { context } = call;
+  const { stages } = context;
+  const error = stageFailure("call", thrown, context);
+  try {
+    send({ type: "error", id, error: errorToData(error), stages });
+  } catch (refused) {
+    // Its details hold something that can't cross.
+    send({ type: "error", id, error: errorToData(stageFailure("call", refused, context)), stages });
+  }
 }
 
 async function sendNext(id: number, call: RunningCall): Promise<void> {
@@ -140,10 +148,9 @@ function end(id: number, call: RunningCall): void {
   send({ type: "end", id, stages: call.context.stages });
 }
 
-async function stop(service: FullService | undefined): Promise<void> {
-  setupAborter.abort();
+async function stop(service: FullService): Promise<void> {
   try {
-    await service?.close();
+    await service.close();
   } catch (thrown) {
     logger({}).error({ err: thrown }, "close failed");
   }
@@ -153,6 +160,7 @@ async function stop(service: FullService | undefined): Promise<void> {
 
 const started = start();
 port.on("message", (message: ToWorker) => {
+  if (message.type === "stop") setupAborter.abort();
   void started.then((service) => {
     receive(service, message);
   }, () => undefined);

@@ -128,6 +128,8 @@ export class WorkerThread {
       case "failed":
         this.#crashReason = message.error.message;
         this.#started?.reject(errorFromData(message.error));
+        // What it had begun to load (a timer, a socket) may keep it alive.
+        void this.#worker.terminate();
         return;
       case "log":
         this.#log[message.level](message.fields, message.message);
@@ -185,7 +187,8 @@ export class WorkerThread {
       if (next === undefined || next.done === true) {
         this.#send({ type: "chunks_end", id });
       } else {
-        const { bytes, transfer } = packBytes(next.value, true);
+        // Over fetch the chunks may be arrays of the sender's own.
+        const { bytes, transfer } = packBytes(next.value, false);
         this.#send({ type: "chunk", id, body: bytes }, transfer);
       }
     } catch (thrown) {

@@ -1,5 +1,5 @@
 import { ServableError } from "../../errors.ts";
-import type { Engine } from "../../engine/engine.ts";
+import type { Engine, ListPlace } from "../../engine/engine.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
 import { JsonHandler } from "../../service/handlers/json-handler.ts";
 import type { Execution } from "../../engine/execution.ts";
@@ -8,6 +8,8 @@ import { problemOf, toWireError } from "./problem.ts";
 /** A list of requests, as a host sees it. */
 export interface BatchCall {
   readonly requestId: string;
+  /** Taken for the list, and given back by whoever took it. */
+  readonly place: ListPlace;
   readonly body: Uint8Array;
   readonly timeoutMs: number | undefined;
   readonly metadata: () => Readonly<Record<string, string>>;
@@ -38,47 +40,60 @@ export async function answerBatch(engine: Engine, definition: AnyServiceDefiniti
     aborter.abort();
   });
   const answers = new Array<string>(list.length);
-  let next = 0;
-  const work = async (): Promise<void> => {
-    while (next < list.length && !aborter.signal.aborted) {
-      const index = next++;
-      answers[index] = await answerItem(engine, definition, call, list[index], index, deadline, aborter.signal);
+  const admit = (index: number, alone: boolean): Admitted | undefined => {
+    const requestId = `${call.requestId}/${index}`;
+    try {
+      const timeoutMs = deadline - Date.now();
+      if (timeoutMs < 1) throw new ServableError("deadline_exceeded", "The list's time was over before this item's turn came.");
+      const execution = call.place.admit({ requestId, metadata: call.metadata, timeoutMs }, alone);
+      return execution && { execution, requestId };
+    } catch (thrown) {
+      const error = toWireError(thrown);
+      engine.refused(requestId, definition.name, error, 0);
+      return { error, requestId };
     }
   };
-  await Promise.all(Array.from({ length: Math.min(concurrency, list.length) }, work));
+  await new Promise<void>((resolve) => {
+    let next = 0;
+    let running = 0;
+    const goOn = (): void => {
+      while (next < list.length && running < concurrency && !aborter.signal.aborted) {
+        const admitted = admit(next, running === 0);
+        // Others have every place left: it is tried again when an item of this list is done.
+        if (admitted === undefined) break;
+        const index = next++;
+        running += 1;
+        void answerItem(admitted, list[index], aborter.signal).then((answer) => {
+          answers[index] = answer;
+          running -= 1;
+          goOn();
+        });
+      }
+      if (running === 0) resolve();
+    };
+    goOn();
+  });
   return `[${answers.join(",")}]`;
 }
 
-async function answerItem(
-  engine: Engine,
-  definition: AnyServiceDefinition,
-  call: BatchCall,
-  item: unknown,
-  index: number,
-  deadline: number,
-  signal: AbortSignal,
-): Promise<string> {
-  const requestId = `${call.requestId}/${index}`;
-  const since = performance.now();
-  let execution: Execution | undefined;
+type Admitted = { readonly requestId: string } & ({ readonly execution: Execution } | { readonly error: ServableError });
+
+async function answerItem(admitted: Admitted, item: unknown, signal: AbortSignal): Promise<string> {
+  const { requestId } = admitted;
+  if ("error" in admitted) return JSON.stringify({ error: problemOf(admitted.error, requestId) });
+  const { execution } = admitted;
+  const cancel = execution.cancel.bind(execution);
+  signal.addEventListener("abort", cancel, { once: true });
   try {
-    const timeoutMs = deadline - Date.now();
-    if (timeoutMs < 1) throw new ServableError("deadline_exceeded", "The list's time was over before this item's turn came.");
-    execution = engine.admit(definition.name, { requestId, metadata: call.metadata, timeoutMs });
-    const cancel = execution.cancel.bind(execution);
-    signal.addEventListener("abort", cancel, { once: true });
-    try {
-      const body = encoder.encode(JSON.stringify(item));
-      const response = await execution.run({ contentType: "application/json", body, responseType: "application/json" });
-      return `{"output":${response.kind === "value" ? textOf(response.body) : await collect(response.items)}}`;
-    } finally {
-      signal.removeEventListener("abort", cancel);
-    }
+    const body = encoder.encode(JSON.stringify(item));
+    const response = await execution.run({ contentType: "application/json", body, responseType: "application/json" });
+    return `{"output":${response.kind === "value" ? textOf(response.body) : await collect(response.items)}}`;
   } catch (thrown) {
     const error = toWireError(thrown);
-    if (execution === undefined) engine.refused(requestId, definition.name, error, performance.now() - since);
-    else execution.fail(error);
+    execution.fail(error);
     return JSON.stringify({ error: problemOf(error, requestId) });
+  } finally {
+    signal.removeEventListener("abort", cancel);
   }
 }
 

@@ -1,6 +1,6 @@
 /** One HTTP call to a service, whatever the host: Fastify and fetch-style hosts only convert to and from these shapes. */
 import { ServableError } from "../../errors.ts";
-import type { Engine } from "../../engine/engine.ts";
+import type { Engine, ListPlace } from "../../engine/engine.ts";
 import type { Execution } from "../../engine/execution.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
 import type { EncodedResponse } from "../../service/full-service.ts";
@@ -65,19 +65,19 @@ export async function answerCall(engine: Engine, definition: AnyServiceDefinitio
 /** Takes a list in and answers each item: one bad item fails alone. */
 export async function answerBatchCall(engine: Engine, definition: AnyServiceDefinition, call: HttpCall): Promise<HttpAnswer> {
   const since = performance.now();
-  let place: (() => void) | undefined;
+  let place: ListPlace | undefined;
   try {
     checkBatchHead(definition, call);
     checkLength(engine, definition, call);
     const timeoutMs = timeoutOf(call.timeoutMs);
     place = engine.takePlace(definition.name);
     const body = await readInTime(engine, definition, call);
-    const text = await answerBatch(engine, definition, { ...call, body, timeoutMs });
+    const text = await answerBatch(engine, definition, { ...call, place, body, timeoutMs });
     return { status: 200, headers: { "content-type": "application/json", "x-request-id": call.requestId }, body: text };
   } catch (thrown) {
     return fail(engine, definition.name, call, undefined, thrown, since);
   } finally {
-    place?.();
+    place?.leave();
   }
 }
 
@@ -160,7 +160,8 @@ function respond(response: EncodedResponse, answer: Answer, execution: Execution
     if (answer.framedOnly && framing !== undefined) {
       return framed(one(response.body), framing, response.mediaType, requestId);
     }
-    return { status: 200, headers: { "content-type": response.mediaType, "x-request-id": requestId }, body: response.body };
+    const charset = response.mediaType.startsWith("text/") && typeof response.body === "string" ? "; charset=utf-8" : "";
+    return { status: 200, headers: { "content-type": response.mediaType + charset, "x-request-id": requestId }, body: response.body };
   }
   if (framing === undefined) throw streamNotAcceptable();
   return framed(response.items, framing, response.mediaType, requestId);

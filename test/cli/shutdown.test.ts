@@ -1,0 +1,120 @@
+import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Server, makeFolder, post, removeFolder, servicesModule, untilExists } from "./support.ts";
+
+let folder: string;
+let server: Server;
+let url: string;
+
+beforeEach(async () => {
+  folder = await makeFolder();
+  server = new Server(["serve", servicesModule, "--port", "0"]);
+  url = await server.url();
+});
+afterEach(async () => {
+  await writeFile(join(folder, "go"), "");
+  await server.stop();
+  await removeFolder(folder);
+});
+
+async function begin(): Promise<ReturnType<typeof post>> {
+  const answer = post(`${url}/wait`, { folder });
+  answer.catch(() => undefined);
+  await untilExists(join(folder, "begun"), server);
+  return answer;
+}
+
+/** Resolves when new requests are turned away. */
+async function untilClosed(): Promise<void> {
+  await server.until(async () => {
+    const answer = await post(`${url}/hello`, null).catch(() => undefined);
+    return answer === undefined || answer.status === 503;
+  });
+}
+
+describe("a server that is asked to end", () => {
+  test.each(["SIGTERM", "SIGINT", "SIGHUP"] as const)("by %s takes nothing new, finishes what is in flight, and ends with 0", async (signal) => {
+    const answer = post(`${url}/wait`, { folder });
+    await untilExists(join(folder, "begun"), server);
+    server.child.kill(signal);
+    // As npm does, which passes on a Ctrl+C that the terminal has sent already.
+    server.child.kill(signal);
+    await untilClosed();
+    expect(server.hasExited).toBe(false);
+    await writeFile(join(folder, "go"), "");
+    expect(await answer).toEqual({ status: 200, body: "done" });
+    expect(await server.exited).toBe(0);
+    expect(server.log.map(({ msg }) => msg)).toContain("stopping: what is in flight finishes first");
+  });
+
+  test("twice ends at once, and says by its exit code that it was made to", async () => {
+    void begin();
+    await untilExists(join(folder, "begun"), server);
+    server.child.kill("SIGTERM");
+    await untilClosed();
+    const timer = setInterval(() => server.child.kill("SIGTERM"), 100);
+    const code = await server.exited;
+    clearInterval(timer);
+    expect(code).toBe(128 + 15);
+  });
+
+  test("cuts off what outlives the grace time, and does not call that success", async () => {
+    await server.stop();
+    server = new Server(["serve", servicesModule, "--port", "0", "--grace-ms", "50"]);
+    url = await server.url();
+    const answer = post(`${url}/wait`, { folder });
+    await untilExists(join(folder, "begun"), server);
+    server.child.kill("SIGTERM");
+    expect(await answer).toMatchObject({ status: 499, body: { code: "cancelled" } });
+    expect(await server.exited).toBe(1);
+    expect(server.log.at(-1)).toMatchObject({ services: ["wait"], msg: "requests still ran when the grace time was over" });
+  });
+
+  test("while it starts ends, too", async () => {
+    await writeFile(
+      join(folder, "slow.mjs"),
+      `import { defineService } from "servable";
+import { writeFileSync } from "node:fs";
+export const slow = defineService({
+  name: "slow",
+  setup: ({ signal }) => new Promise((resolve) => { signal.addEventListener("abort", resolve); writeFileSync("begun", ""); setTimeout(() => {}, 1e9); }),
+  call: () => 1,
+});
+`,
+    );
+    const starting = new Server(["serve", "slow.mjs", "--port", "0"], { cwd: folder });
+    await untilExists(join(folder, "begun"), starting);
+    starting.child.kill("SIGTERM");
+    expect(await starting.exited).toBe(0);
+    expect(starting.stderr).toBe("");
+  });
+});
+
+describe("a service whose mistake nobody catches", () => {
+  test("ends the server in good order with 1, when it is an exception", async () => {
+    const answer = post(`${url}/wait`, { folder });
+    await untilExists(join(folder, "begun"), server);
+    expect(await post(`${url}/explode`, null)).toEqual({ status: 200, body: "lit" });
+    await untilClosed();
+    await writeFile(join(folder, "go"), "");
+    expect(await answer).toEqual({ status: 200, body: "done" });
+    expect(await server.exited).toBe(1);
+    expect(server.log).toContainEqual(expect.objectContaining({ msg: "uncaught exception, stopping", level: 50 }));
+    expect(server.stdout).toContain("out of reach");
+  });
+
+  test("is logged and no more, when it is a rejection", async () => {
+    expect(await post(`${url}/forget`, null)).toEqual({ status: 200, body: "forgotten" });
+    const line = await server.until(() => server.log.find(({ msg }) => msg === "unhandled rejection"));
+    expect(line).toMatchObject({ level: 50, err: { message: "lost" } });
+    expect(await post(`${url}/hello`, null)).toEqual({ status: 200, body: "hello" });
+  });
+});
+
+test("the log goes on to standard output until the end, and nothing else is written", async () => {
+  server.child.kill("SIGTERM");
+  if (!server.hasExited) await once(server.child, "close");
+  expect(server.stderr).toBe("");
+});
