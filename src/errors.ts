@@ -121,7 +121,9 @@ export function messageOf(thrown: unknown): string {
   if (thrown instanceof Error) return thrown.message;
   if (typeof thrown === "string") return thrown;
   try {
-    return JSON.stringify(thrown) ?? String(thrown);
+    // Its declared type hides that undefined, functions and symbols give undefined.
+    const text = JSON.stringify(thrown) as string | undefined;
+    return text ?? String(thrown);
   } catch {
     return Object.prototype.toString.call(thrown);
   }

@@ -7,4 +7,6 @@ export { httpStatus } from "./runtime/http/status.ts";
 export type { Runtime } from "./runtime/runtime.ts";
 export type { ServiceEntry, ServiceSource, EngineStatus, EngineState } from "./engine/engine.ts";
 export type { EngineLogger, Observer, RequestEvent, WorkerEvent } from "./engine/observer.ts";
+export type { PlacementStatus } from "./engine/placement/placement.ts";
+export type { StageTime } from "./service/call-context.ts";
 export { createLogger, type LogOptions } from "./telemetry/logs.ts";

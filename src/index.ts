@@ -1,4 +1,12 @@
-export { ServableError, errorCodes, formatPath, type ErrorCode, type FieldIssue, type JsonValue, type ServableErrorOptions } from "./errors.ts";
+export {
+  ServableError,
+  errorCodes,
+  formatPath,
+  type ErrorCode,
+  type FieldIssue,
+  type JsonValue,
+  type ServableErrorOptions,
+} from "./errors.ts";
 export {
   Service,
   type CallResult,
@@ -61,14 +69,5 @@ export {
 export type { NestedArray } from "./tensor/nested.ts";
 export { shapesOf, type NamedArrays, type NamedShapes } from "./tensor/named-arrays.ts";
 export { canStack, canStackNamed, rowsOf, split, splitNamed, stack, stackNamed } from "./tensor/stack.ts";
-export {
-  bf16ToFp32,
-  bf16ToNumber,
-  fp16ToFp32,
-  fp16ToNumber,
-  fp32ToBf16,
-  fp32ToFp16,
-  numberToBf16,
-  numberToFp16,
-} from "./tensor/half.ts";
+export { bf16ToFp32, bf16ToNumber, fp16ToFp32, fp16ToNumber, fp32ToBf16, fp32ToFp16, numberToBf16, numberToFp16 } from "./tensor/half.ts";
 export { singleArray, type Model, type ModelRunOptions, type TensorSpec } from "./model/model.ts";

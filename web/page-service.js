@@ -232,7 +232,7 @@ export class ServiceView {
     this.#answer.extra.hidden = point === undefined;
     if (point === undefined) return;
     const rows = boxes.map(({ text, score }, index) => {
-      const shown = score === undefined ? null : h("span", { class: "score" }, score.toFixed(2));
+      const shown = score === undefined ? null : h("span", { class: "score" }, score.toFixed(3));
       return h("li", { onmouseenter: () => point(index), onmouseleave: () => point(undefined) }, h("span", {}, text || "(no text)"), shown);
     });
     const title = `${boxes.length} ${boxes.length === 1 ? "box" : "boxes"}, drawn over the picture`;

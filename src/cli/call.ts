@@ -65,7 +65,10 @@ async function call(name: string, json: string | undefined, flags: CallFlags): P
   });
   const method = client[name];
   if (method === undefined) {
-    throw new ServableError("invalid_argument", `'${name}' can't be a service: names are letters, digits, - and _, and start with a letter.`);
+    throw new ServableError(
+      "invalid_argument",
+      `'${name}' can't be a service: names are letters, digits, - and _, and start with a letter.`,
+    );
   }
   const output = new Output(flags.output);
   try {

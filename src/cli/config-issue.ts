@@ -18,7 +18,10 @@ export function describeIssue(issue: z.core.$ZodIssue, file: ConfigFile, known: 
 
 function describeKey(path: ConfigPath, key: string, file: ConfigFile, known: KnownKeys): string {
   const wrong = formatPath([...path, key]);
-  const place = path.map((part) => (typeof part === "number" ? "[]" : `.${part}`)).join("").replace(/^\./, "");
+  const place = path
+    .map((part) => (typeof part === "number" ? "[]" : `.${part}`))
+    .join("")
+    .replace(/^\./, "");
   const here = known[place] ?? [];
   const near = nearestKey(key, here);
   const elsewhere = Object.keys(known).find((other) => known[other]?.includes(key));
@@ -78,7 +81,9 @@ function demand(issue: z.core.$ZodIssue, value: unknown): string {
     case "too_small": {
       // Of texts and lists the schema says it in its own words.
       if (typeof value !== "number") return issue.message;
-      return issue.code === "too_big" ? `must be at most ${issue.maximum}; it is ${value}` : `must be at least ${issue.minimum}; it is ${value}`;
+      return issue.code === "too_big"
+        ? `must be at most ${issue.maximum}; it is ${value}`
+        : `must be at least ${issue.minimum}; it is ${value}`;
     }
     default:
       return issue.code === "custom" ? issue.message : `is wrong: ${issue.message}`;

@@ -89,7 +89,10 @@ export async function readConfig(path: string): Promise<ServableConfig> {
   const file = new ConfigFile(path, await read(path));
   const result = configSchema.safeParse(file.value);
   if (!result.success) {
-    const [first, ...more] = result.error.issues.flatMap((issue) => describeIssue(issue, file, knownKeys));
+    // A wrong key first: it is often the reason why another one is missing.
+    const isOther = (issue: z.core.$ZodIssue): number => Number(issue.code !== "unrecognized_keys");
+    const issues = result.error.issues.toSorted((a, b) => isOther(a) - isOther(b));
+    const [first, ...more] = issues.flatMap((issue) => describeIssue(issue, file, knownKeys));
     const others = more.length === 0 ? "" : ` (and ${more.length} more ${more.length === 1 ? "mistake" : "mistakes"})`;
     throw new ServableError("invalid_config", `${first ?? `${path} is not a configuration of servable.`}${others}`);
   }

@@ -53,7 +53,9 @@ export function addServeFlags(command: Command): Command {
     .addOption(number("--deadline-ms <number>", "time for one answer (default: 30000)", 1, longestTimerMs))
     .addOption(number("--max-body-bytes <number>", "largest body (default: 16 MiB)", 1, most))
     .optionsGroup("Running:")
-    .addOption(number("--grace-ms <number>", "time for requests in flight at the end (default: 30000; with --watch 5000)", 0, longestTimerMs))
+    .addOption(
+      number("--grace-ms <number>", "time for requests in flight at the end (default: 30000; with --watch 5000)", 0, longestTimerMs),
+    )
     .option("--watch", "start again when code, JSON, YAML or a model changes")
     .addOption(new Option("--log-level <level>", "(default: info)").choices(["debug", "info", "warn", "error", "silent"]))
     .addOption(new Option("--log-format <format>", "(default: pretty on a terminal, else json)").choices(["json", "pretty"]));

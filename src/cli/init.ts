@@ -13,7 +13,10 @@ export function addInit(program: Command): void {
     .command("init")
     .description("make a project with a service, a test and a client")
     .argument("<folder>", "a new folder; its name becomes the package's")
-    .option("--servable <spec>", "where the project takes servable from: a version, a tarball, a folder (default: as this one was installed)")
+    .option(
+      "--servable <spec>",
+      "where the project takes servable from: a version, a tarball, a folder (default: as this one was installed)",
+    )
     .option("--no-install", "write the files only")
     .addHelpText("after", examples)
     .action(async (folder: string, flags: ProjectFlags) => {

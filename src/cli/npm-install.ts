@@ -13,7 +13,10 @@ export async function installPackages(folder: string, shown: string): Promise<vo
   const reason = await runNpm(folder);
   if (reason === undefined) return;
   const change = shown === "." ? "" : `cd ${shellWord(shown)} && `;
-  throw new ServableError("load_failed", `npm install failed (${reason}); the files are there. Mend what npm says above, then: ${change}npm install`);
+  throw new ServableError(
+    "load_failed",
+    `npm install failed (${reason}); the files are there. Mend what npm says above, then: ${change}npm install`,
+  );
 }
 
 /** @returns why it failed; undefined where it did not */
@@ -22,7 +25,12 @@ async function runNpm(folder: string): Promise<string | undefined> {
   const npm = process.env["npm_execpath"];
   const [command, before, shell] =
     npm !== undefined && /npm-cli\.c?js$/.test(npm) ? [process.execPath, [npm], false] : ["npm", [], process.platform === "win32"];
-  const child = spawn(command, [...before, "install", "--no-fund", "--no-audit"], { cwd: folder, env: environment(), shell, stdio: "inherit" });
+  const child = spawn(command, [...before, "install", "--no-fund", "--no-audit"], {
+    cwd: folder,
+    env: environment(),
+    shell,
+    stdio: "inherit",
+  });
   try {
     const [code, signal] = (await once(child, "exit")) as [number | null, string | null];
     return code === 0 ? undefined : (signal ?? `exit code ${code ?? "unknown"}`);

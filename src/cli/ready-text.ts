@@ -51,7 +51,8 @@ export function curlCommand(definition: AnyServiceDefinition, url: string, needs
 function inputWords({ example, request, inputStream }: AnyServiceDefinition): readonly string[] | undefined {
   const readsJson = request.some(({ mediaTypes }) => mediaTypes.includes("application/json"));
   const text = readsJson ? JSON.stringify(example) : undefined;
-  if (text !== undefined) return inputStream ? ["-H", "content-type: application/x-ndjson", "-d", text] : ["-H", "content-type: application/json", "-d", text];
+  if (text !== undefined)
+    return inputStream ? ["-H", "content-type: application/x-ndjson", "-d", text] : ["-H", "content-type: application/json", "-d", text];
   for (const { bodySchemas } of request) {
     const field = firstKey(bodySchemas?.["multipart/form-data"]?.["properties"]);
     if (field !== undefined) return ["-F", `${field}=@file`];

@@ -68,7 +68,9 @@ async function start(runtime: HttpRuntime, log: EngineLogger): Promise<void> {
 
 function waitingFor(runtime: HttpRuntime): string {
   const services = Object.entries(runtime.status?.services ?? {});
-  const missing = services.filter(([, { ready, total }]) => ready < total).map(([name, { ready, total }]) => `${name} (${ready} of ${total})`);
+  const missing = services
+    .filter(([, { ready, total }]) => ready < total)
+    .map(([name, { ready, total }]) => `${name} (${ready} of ${total})`);
   return missing.join(", ");
 }
 

@@ -39,7 +39,9 @@ export interface EngineStatus {
   readonly degraded: boolean;
   /** Why it is not ready, or degraded. */
   readonly reason: string | undefined;
-  readonly services: Readonly<Record<string, PlacementStatus & { readonly inFlight: number; readonly running: number; readonly queued: number }>>;
+  readonly services: Readonly<
+    Record<string, PlacementStatus & { readonly inFlight: number; readonly running: number; readonly queued: number }>
+  >;
 }
 
 /** What a front knows of a request before its body. */
@@ -191,14 +193,19 @@ export class Engine {
     const hosted = this.#services.get(name);
     if (hosted === undefined) throw this.unknownService(name);
     if (this.#state !== "ready") {
-      const why = this.#state === "stopping" || this.#state === "stopped" ? "The server is shutting down." : "The server is still starting.";
+      const why =
+        this.#state === "stopping" || this.#state === "stopped" ? "The server is shutting down." : "The server is still starting.";
       throw new ServableError("not_ready", `${why} Try again soon.`, { retryAfterMs: 1_000 });
     }
     if (hosted.gate.enter()) return hosted;
     const { concurrency, queue } = hosted.policy;
-    throw new ServableError("overloaded", `Service '${name}' is at its limit: ${concurrency} requests run and ${queue} wait. Try again soon.`, {
-      retryAfterMs: 1_000,
-    });
+    throw new ServableError(
+      "overloaded",
+      `Service '${name}' is at its limit: ${concurrency} requests run and ${queue} wait. Try again soon.`,
+      {
+        retryAfterMs: 1_000,
+      },
+    );
   }
 
   /** The error for a service that does not exist; it lists those that do. */

@@ -176,12 +176,12 @@ export class Execution implements Waiter {
           return;
         }
         // It may have been aborted after the item was made and before it arrived here.
-        if (this.context.abortReason !== undefined) throw this.context.abortReason;
+        this.context.throwIfAborted();
         this.items += 1;
         this.#held = iterator;
         yield next.value;
         this.#held = undefined;
-        if (this.context.abortReason !== undefined) throw this.context.abortReason;
+        this.context.throwIfAborted();
         this.#startTimer();
       }
     } catch (thrown) {
@@ -242,9 +242,12 @@ export class Execution implements Waiter {
       this.#timer.refresh();
       return;
     }
-    this.#timer = setTimeout(() => {
-      this.#expire();
-    }, Math.min(this.#timeoutMs, longestTimerMs));
+    this.#timer = setTimeout(
+      () => {
+        this.#expire();
+      },
+      Math.min(this.#timeoutMs, longestTimerMs),
+    );
   }
 
   #stopTimer(): void {

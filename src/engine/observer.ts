@@ -29,11 +29,14 @@ export interface WorkerEvent {
 
 /** Sees what the engine does; telemetry is made of these. An observer must not throw. */
 export interface Observer {
+  /** A request has ended, or was refused. */
   requestFinished?(event: RequestEvent): void;
+  /** A worker has started, crashed or stopped. */
   workerChanged?(event: WorkerEvent): void;
 }
 
 /** What the engine needs of its surroundings to log. */
 export interface EngineLogger extends Logger {
+  /** A logger whose lines carry these fields, too. */
   child(fields: Readonly<Record<string, unknown>>): EngineLogger;
 }

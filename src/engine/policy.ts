@@ -13,6 +13,9 @@ export interface ResolvedPolicy {
   readonly maxBodyBytes: number;
 }
 
+/** A policy can come from JavaScript or a file, so its words are checked. */
+const placements: readonly string[] = ["inline", "thread"] satisfies readonly Placement[];
+
 /**
  * Fills in the defaults; what `override` says wins over the definition.
  *
@@ -21,12 +24,18 @@ export interface ResolvedPolicy {
 export function resolvePolicy(definition: AnyServiceDefinition, override: ServicePolicy = {}): ResolvedPolicy {
   const own = definition.policy;
   const placement = override.placement ?? own.placement;
-  if (placement !== undefined && placement !== "inline" && placement !== "thread") {
-    throw new ServableError("invalid_config", `Service '${definition.name}': placement must be "inline" or "thread", not ${JSON.stringify(placement)}.`);
+  if (placement !== undefined && !placements.includes(placement)) {
+    throw new ServableError(
+      "invalid_config",
+      `Service '${definition.name}': placement must be "inline" or "thread", not ${JSON.stringify(placement)}.`,
+    );
   }
   const limit = (name: keyof ServicePolicy, value: number, least: number): number => {
     if (Number.isSafeInteger(value) && value >= least) return value;
-    throw new ServableError("invalid_config", `Service '${definition.name}': ${name} must be a whole number of at least ${least}, not ${value}.`);
+    throw new ServableError(
+      "invalid_config",
+      `Service '${definition.name}': ${name} must be a whole number of at least ${least}, not ${value}.`,
+    );
   };
   return Object.freeze({
     placement: placement ?? (definition.model ? "thread" : "inline"),

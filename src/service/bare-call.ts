@@ -1,14 +1,13 @@
 import { toCallContext } from "./call-context.ts";
-import { chain, promiseOrStream } from "./chain.ts";
+import { promiseOrStream } from "./chain.ts";
 import { callChecked } from "./checked-call.ts";
-import type { ServiceDefinition } from "./definition.ts";
+import type { AnyServiceDefinition } from "./definition.ts";
 import type { Service, ServiceContext } from "./service.ts";
 
 const instances = new WeakMap<object, Promise<Service>>();
 
 /** Runs a definition's service here and now: checked, with no runtime around it. Made and set up once, at the first call. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- the seam between a definition's types and its one untyped way
-export function callBare(definition: ServiceDefinition<string, any, any>, argument: unknown, context?: Partial<ServiceContext>): any {
+export function callBare(definition: AnyServiceDefinition, argument: unknown, context?: Partial<ServiceContext>): unknown {
   const callContext = toCallContext(context);
   let instance = instances.get(definition);
   if (instance === undefined) {
@@ -17,10 +16,10 @@ export function callBare(definition: ServiceDefinition<string, any, any>, argume
     // A setup that failed is tried again at the next call.
     instance.catch(() => instances.delete(definition));
   }
-  return promiseOrStream(instance.then((service) => chain(callChecked(service, definition, argument, callContext), (value) => value)));
+  return promiseOrStream(instance.then((service) => callChecked(service, definition, argument, callContext)));
 }
 
-async function prepare(definition: ServiceDefinition, context: ServiceContext): Promise<Service> {
+async function prepare(definition: AnyServiceDefinition, context: ServiceContext): Promise<Service> {
   const service = definition.create();
   await service.setup?.({ signal: new AbortController().signal, log: context.log });
   return service;

@@ -72,6 +72,11 @@ export class CallContext implements ServiceContext {
     return this.#abortReason;
   }
 
+  /** @throws ServableError the reason, if the call was aborted */
+  throwIfAborted(): void {
+    if (this.#abortReason !== undefined) throw this.#abortReason;
+  }
+
   /** Aborts the call; the first reason stays. */
   abort(reason: ServableError): void {
     if (this.#abortReason !== undefined) return;

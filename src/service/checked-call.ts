@@ -78,16 +78,19 @@ export function callChecked(
   const { input } = checks;
   if (input === undefined) return callService(service, checks, value, context, performance.now());
   if (checks.inputStream) return callService(service, checks, checkedItems(value, input, context), context, performance.now());
-  return chain(attempt("validate", context, () => validate(input, value, "input")), (request) => {
-    context.record("validate", since);
-    return callService(service, checks, request, context, performance.now());
-  });
+  return chain(
+    attempt("validate", context, () => validate(input, value, "input")),
+    (request) => {
+      context.record("validate", since);
+      return callService(service, checks, request, context, performance.now());
+    },
+  );
 }
 
 function callService(service: Service, checks: Checks, request: unknown, context: CallContext, since: number): MaybePromise<unknown> {
-  if (context.abortReason !== undefined) throw context.abortReason;
+  context.throwIfAborted();
   return chain(
-    attempt("call", context, () => service.call(request, context) as MaybePromise<unknown>),
+    attempt("call", context, () => service.call(request, context)),
     (result) => {
       if (isAsyncIterable(result)) return checkedStream(result, checks, context);
       context.record("call", since);
@@ -103,7 +106,8 @@ function checkOutput(result: unknown, checks: Checks, context: CallContext): May
 }
 
 async function* checkedItems(items: unknown, schema: Schema, context: CallContext): AsyncGenerator {
-  if (!isAsyncIterable(items)) throw new ServableError("invalid_request", "The input must be an async iterable of items.", { stage: "validate" });
+  if (!isAsyncIterable(items))
+    throw new ServableError("invalid_request", "The input must be an async iterable of items.", { stage: "validate" });
   let index = 0;
   for await (const item of items) {
     try {
@@ -121,7 +125,7 @@ async function* checkedStream(items: AsyncIterable<unknown>, checks: Checks, con
   const since = performance.now();
   try {
     for await (const item of items) {
-      if (context.abortReason !== undefined) throw context.abortReason;
+      context.throwIfAborted();
       yield await checkOutput(item, checks, context);
     }
   } catch (thrown) {
@@ -149,4 +153,3 @@ export function attempt<T>(stage: Stage, context: CallContext, work: () => Maybe
 function isThenable<T>(value: MaybePromise<T>): value is Promise<T> {
   return value instanceof Promise || (typeof value === "object" && value !== null && "then" in value && typeof value.then === "function");
 }
-

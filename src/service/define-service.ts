@@ -1,11 +1,27 @@
 import { ServableError } from "../errors.ts";
 import { callBare } from "./bare-call.ts";
 import { StateContext } from "./call-context.ts";
-import { brand, isDefinition, type AnyServiceDefinition, type ClientTypes, type ServiceDefinition, type ServiceInfo } from "./definition.ts";
+import {
+  brand,
+  isDefinition,
+  type AnyServiceDefinition,
+  type ClientTypes,
+  type ServiceDefinition,
+  type ServiceInfo,
+} from "./definition.ts";
 import type { RequestHandler, ResponseHandler } from "./handlers/handler.ts";
 import { JsonHandler } from "./handlers/json-handler.ts";
 import { isSchema, isStreamSchema, jsonSchemaOf } from "./schema.ts";
-import type { CallInput, CallOutput, ItemOf, RequestOption, ResponseOption, SchemaOption, StreamableSchemaOption, WireOf } from "./inference.ts";
+import type {
+  CallInput,
+  CallOutput,
+  ItemOf,
+  RequestOption,
+  ResponseOption,
+  SchemaOption,
+  StreamableSchemaOption,
+  WireOf,
+} from "./inference.ts";
 import { Service, isServiceClass, type CallResult, type MaybePromise, type ServiceContext, type SetupContext } from "./service.ts";
 
 /** What {@link defineService} takes: a {@link ServiceInfo} and the functions. */
@@ -88,18 +104,24 @@ export function makeDefinition<N extends string, I, O, W extends ClientTypes>(
 ): ServiceDefinition<N, I, O, W> {
   const { name, input, output } = info;
   if (typeof name !== "string" || !/^[A-Za-z][A-Za-z0-9_-]{0,62}$/.test(name)) {
-    const shown = typeof name === "string" ? `'${String(name)}'` : typeof name;
+    const shown = typeof name === "string" ? `'${name as string}'` : typeof name;
     throw new ServableError(
       "invalid_config",
       `A service's name must be 1 to 63 letters, digits, '-' or '_', starting with a letter; this one is ${shown}.`,
     );
   }
   if (reservedNames.has(name)) {
-    throw new ServableError("invalid_config", `'${name}' is reserved (a route of the runtime, or a member of every client); give the service another name.`);
+    throw new ServableError(
+      "invalid_config",
+      `'${name}' is reserved (a route of the runtime, or a member of every client); give the service another name.`,
+    );
   }
   const inputStream = isStreamSchema(input);
   const inputSchema = isStreamSchema(input) ? input.item : input;
-  for (const [role, schema] of [["input", inputSchema], ["output", output]] as const) {
+  for (const [role, schema] of [
+    ["input", inputSchema],
+    ["output", output],
+  ] as const) {
     if (schema !== undefined && !isSchema(schema)) {
       throw new ServableError(
         "invalid_config",
@@ -127,7 +149,8 @@ export function makeDefinition<N extends string, I, O, W extends ClientTypes>(
     model: info.model ?? false,
     policy: Object.freeze({ ...info.policy }),
     create,
-    call: (argument: unknown, context?: Partial<ServiceContext>) => callBare(definition, argument, context),
+    call: (argument: unknown, context?: Partial<ServiceContext>) =>
+      callBare(definition, argument, context) as ReturnType<typeof definition.call>,
   });
   return Object.freeze(definition);
 }
@@ -144,7 +167,7 @@ export function definitionOf(exported: unknown, args: readonly unknown[] = [], e
   const info = (exported as { definition?: Partial<ServiceInfo> }).definition ?? {};
   const fallback = exported.name || exportName;
   const name = info.name ?? fallback.charAt(0).toLowerCase() + fallback.slice(1);
-  return makeDefinition({ ...info, name }, () => new exported(...(args as never[])), exported.prototype.call);
+  return makeDefinition({ ...info, name }, () => new exported(...(args as never[])), Reflect.get(exported.prototype as object, "call"));
 }
 
 function listOf<H extends RequestHandler | ResponseHandler>(option: H | readonly H[] | undefined): readonly H[] | undefined {

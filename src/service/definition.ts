@@ -91,7 +91,10 @@ export interface ServiceDefinition<N extends string = string, I = unknown, O = u
    * Runs the service here and now, with validation and without any runtime: for tests and scripts. The instance is set up
    * at the first call and kept.
    */
-  call(request: T["argument"], context?: Partial<ServiceContext>): T["stream"] extends true ? AsyncIterable<T["result"]> : Promise<T["result"]>;
+  call(
+    request: T["argument"],
+    context?: Partial<ServiceContext>,
+  ): T["stream"] extends true ? AsyncIterable<T["result"]> : Promise<T["result"]>;
   /** Never set: carries T to the typed client. */
   readonly "~client"?: T;
 }

@@ -37,10 +37,7 @@ export interface EncodedStream {
 export type EncodedResponse = EncodedValue | EncodedStream;
 
 /** How a service's values become bytes and back, and how they are checked. A definition is one. */
-export type Coding = Pick<
-  ServiceDefinition,
-  "request" | "response" | "input" | "output" | "inputStream" | "validateOutput"
-> & {
+export type Coding = Pick<ServiceDefinition, "request" | "response" | "input" | "output" | "inputStream" | "validateOutput"> & {
   /** Largest item of an input stream, in bytes. @default 16 MiB */
   readonly policy: { readonly maxBodyBytes?: number | undefined };
 };
@@ -105,12 +102,7 @@ export class FullService<I = unknown, O = unknown> extends Service<EncodedReques
     );
   }
 
-  #write(
-    value: unknown,
-    handler: ResponseHandler,
-    context: CallContext,
-    handlerContext: HandlerContext,
-  ): MaybePromise<EncodedValue> {
+  #write(value: unknown, handler: ResponseHandler, context: CallContext, handlerContext: HandlerContext): MaybePromise<EncodedValue> {
     const since = performance.now();
     return chain(
       attempt("serialize", context, () => chain(handler.serialize(value, handlerContext), checkBody)),
@@ -169,4 +161,3 @@ export class JsonService<I = unknown, O = unknown> extends FullService<I, O> {
     });
   }
 }
-

@@ -26,16 +26,18 @@ type ReceivedBy<P> = OneOf<P> extends ResponseHandler<any, infer W> ? W : unknow
 /** The first that says something: `unknown` says nothing. */
 type FirstKnown<A, B> = unknown extends A ? B : A;
 
-type SchemaIn<S> = S extends StreamSchema<infer Item>
-  ? AsyncIterable<StandardSchemaV1.InferInput<Item>>
-  : S extends StandardSchemaV1
-    ? StandardSchemaV1.InferInput<S>
-    : unknown;
-type SchemaOut<S> = S extends StreamSchema<infer Item>
-  ? AsyncIterable<StandardSchemaV1.InferOutput<Item>>
-  : S extends StandardSchemaV1
-    ? StandardSchemaV1.InferOutput<S>
-    : unknown;
+type SchemaIn<S> =
+  S extends StreamSchema<infer Item>
+    ? AsyncIterable<StandardSchemaV1.InferInput<Item>>
+    : S extends StandardSchemaV1
+      ? StandardSchemaV1.InferInput<S>
+      : unknown;
+type SchemaOut<S> =
+  S extends StreamSchema<infer Item>
+    ? AsyncIterable<StandardSchemaV1.InferOutput<Item>>
+    : S extends StandardSchemaV1
+      ? StandardSchemaV1.InferOutput<S>
+      : unknown;
 
 /** What `call` gets: the input schema's output, else what the request handler reads. */
 export type CallInput<S, Q> = S extends undefined ? Read<Q> : SchemaOut<S>;

@@ -19,6 +19,7 @@ export interface LoaderSpec {
 
 /** Constructs something where it runs. */
 export interface Loader<T> {
+  /** Constructs it anew. */
   load(): Promise<T>;
 }
 
@@ -57,7 +58,10 @@ export class ServiceLoader implements Loader<Service> {
       const [only, ...more] = names;
       if (only === undefined) throw noService(shown, exports);
       if (more.length > 0) {
-        throw new ServableError("load_failed", `${shown} exports ${names.length} services (${names.join(", ")}); say which one with \`export\`.`);
+        throw new ServableError(
+          "load_failed",
+          `${shown} exports ${names.length} services (${names.join(", ")}); say which one with \`export\`.`,
+        );
       }
       name = only;
     }
@@ -67,7 +71,10 @@ export class ServiceLoader implements Loader<Service> {
     }
     const definition = this.#construct(exported, name, shown);
     if (definition === undefined) {
-      throw new ServableError("load_failed", `Export '${name}' of ${shown} is not a service: export what defineService gives, or a class that extends Service.`);
+      throw new ServableError(
+        "load_failed",
+        `Export '${name}' of ${shown} is not a service: export what defineService gives, or a class that extends Service.`,
+      );
     }
     return definition;
   }
@@ -76,7 +83,10 @@ export class ServiceLoader implements Loader<Service> {
     const args = this.spec.arguments ?? [];
     if (isDefinition(exported)) {
       if (args.length > 0) {
-        throw new ServableError("load_failed", `Export '${name}' is a finished definition and takes no arguments; export a class or a function that does.`);
+        throw new ServableError(
+          "load_failed",
+          `Export '${name}' is a finished definition and takes no arguments; export a class or a function that does.`,
+        );
       }
       return exported;
     }
@@ -156,7 +166,7 @@ async function importModule(url: string): Promise<Readonly<Record<string, unknow
 
 /** A CommonJS module arrives with its exports under `default` (and `module.exports` in newer Nodes). */
 function flattenCommonJs(module: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  const whole = module["default"];
+  const whole = module.default;
   if (typeof whole !== "object" || whole === null || isDefinition(whole)) return module;
   const { default: _default, "module.exports": _exports, ...named } = module;
   return { ...(whole as Readonly<Record<string, unknown>>), ...named };

@@ -11,10 +11,7 @@ const json = new JsonHandler();
  * @param maxItemBytes - longest line
  * @throws ServableError `invalid_request` for a line that is not JSON, `payload_too_large` for one that is too long
  */
-export async function* ndjsonItems(
-  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  maxItemBytes: number,
-): AsyncGenerator {
+export async function* ndjsonItems(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, maxItemBytes: number): AsyncGenerator {
   let index = 0;
   for await (const line of lines(chunks, maxItemBytes)) {
     if (isBlank(line)) continue;
@@ -29,10 +26,7 @@ export async function* ndjsonItems(
   }
 }
 
-async function* lines(
-  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  maxItemBytes: number,
-): AsyncGenerator<Uint8Array> {
+async function* lines(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, maxItemBytes: number): AsyncGenerator<Uint8Array> {
   let pending: Uint8Array[] = [];
   let pendingBytes = 0;
   const take = (part: Uint8Array): void => {

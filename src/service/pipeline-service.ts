@@ -14,9 +14,11 @@ export type Step = StepTarget | readonly [StepTarget, ...unknown[]];
 
 type Target<S> = S extends readonly [infer T, ...unknown[]] ? T : S;
 /** What a step takes. */
-export type StepInput<S> = Target<S> extends ServiceClass<infer I, any> ? I : Target<S> extends ServiceDefinition<string, infer I, any, any> ? I : never;
+export type StepInput<S> =
+  Target<S> extends ServiceClass<infer I> ? I : Target<S> extends ServiceDefinition<string, infer I, any, any> ? I : never;
 /** What a step gives. */
-export type StepOutput<S> = Target<S> extends ServiceClass<any, infer O> ? O : Target<S> extends ServiceDefinition<string, any, infer O, any> ? O : never;
+export type StepOutput<S> =
+  Target<S> extends ServiceClass<any, infer O> ? O : Target<S> extends ServiceDefinition<string, any, infer O, any> ? O : never;
 
 type ArgumentsFit<S> = S extends readonly [infer T, ...infer Args]
   ? T extends abstract new (...args: infer Wanted) => unknown
@@ -85,7 +87,7 @@ export class PipelineService<const Steps extends readonly Step[]> extends Servic
   }
 
   override async setup(context: SetupContext): Promise<void> {
-    await Promise.all(this.#steps.map(({ service }) => service.setup?.(context)));
+    await Promise.all(this.#steps.map(async ({ service }) => service.setup?.(context)));
   }
 
   override call(request: PipelineInput<Steps>, context: ServiceContext): CallResult<PipelineOutput<Steps>> {
@@ -96,7 +98,7 @@ export class PipelineService<const Steps extends readonly Step[]> extends Servic
     const callContext = toCallContext(context);
     let value = request;
     for (const { name, service } of this.#steps) {
-      if (callContext.abortReason !== undefined) throw callContext.abortReason;
+      callContext.throwIfAborted();
       value = await context.stage(name, () => service.call(value, context));
     }
     return value;
@@ -113,7 +115,10 @@ function construct(step: Step, index: number): RunningStep {
   const [target, ...args] = (Array.isArray(step) ? step : [step]) as readonly [StepTarget, ...unknown[]];
   if (isDefinition(target)) return { name: target.name, service: target.create() };
   if (isServiceClass(target)) return { name: target.name, service: new target(...(args as never[])) };
-  throw new ServableError("invalid_config", `Step ${index + 1} of the pipeline is not a service: give a class that extends Service, or a definition.`);
+  throw new ServableError(
+    "invalid_config",
+    `Step ${index + 1} of the pipeline is not a service: give a class that extends Service, or a definition.`,
+  );
 }
 
 /** What {@link definePipeline} takes. */

@@ -93,4 +93,3 @@ const mishaps: ReadonlySet<string> = new Set(["service_failed", "invalid_output"
 function isMishap(code: string): boolean {
   return mishaps.has(code);
 }
-

@@ -66,7 +66,11 @@ export class TimeTally {
   readonly #bounds: readonly number[];
 
   /** @param bounds - upper bounds of the buckets, ascending, in the unit of what is observed */
-  constructor({ name, help, registry }: TallyOptions, labelNames: readonly [string] | readonly [string, string], bounds: readonly number[]) {
+  constructor(
+    { name, help, registry }: TallyOptions,
+    labelNames: readonly [string] | readonly [string, string],
+    bounds: readonly number[],
+  ) {
     this.#bounds = bounds;
     this.#rows = new Rows(() => ({ buckets: new Float64Array(bounds.length), sum: 0, count: 0 }));
     register(registry, name, () => ({
@@ -110,7 +114,11 @@ interface Sums {
   readonly help: string;
   readonly type: "counter" | "histogram";
   readonly aggregator: "sum";
-  readonly values: readonly { readonly metricName?: string; readonly value: number; readonly labels: Readonly<Record<string, string | number>> }[];
+  readonly values: readonly {
+    readonly metricName?: string;
+    readonly value: number;
+    readonly labels: Readonly<Record<string, string | number>>;
+  }[];
 }
 
 /** A registry asks nothing of a metric but its name and `get`; its type asks for a class of prom-client's. */

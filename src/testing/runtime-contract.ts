@@ -23,6 +23,7 @@ export interface ContractReply {
 export interface RunningRuntime {
   /** Sends a request and reads the whole reply; a client that left may reject. */
   send(request: ContractRequest): Promise<ContractReply>;
+  /** Stops it; called once more when the case ends. */
   stop(): Promise<void>;
 }
 

@@ -49,10 +49,9 @@ export class TestRuntime<T extends TestServices> implements Runtime {
     });
   }
 
-  /** Sets the services up; the first call does it, too. */
-  async start(): Promise<void> {
-    const response = await this.fetch(new Request("http://in-memory.test/readyz"));
-    await response.body?.cancel();
+  /** Sets the services up; the first call does it, too. @throws ServableError `load_failed` */
+  start(): Promise<void> {
+    return this.#handle.start();
   }
 
   /** Sends a request as an HTTP client would, headers and all. */

@@ -82,7 +82,7 @@ describe("servable serve says in one line why it can't", () => {
     "same.mjs": moduleOf("one"),
     "setup.ts":
       'import { defineService } from "servable";\nexport const sick = defineService({ name: "sick", setup() { throw new Error("no model"); }, call: () => 1 });\n',
-    "tokens": "",
+    tokens: "",
   };
   const cases: readonly (readonly [what: string, parameters: readonly string[], message: RegExp, code: number])[] = [
     ["no file", ["nowhere.ts"], /There is no file .*nowhere\.ts/, 1],
@@ -138,7 +138,9 @@ describe("servable serve says in one line why it can't", () => {
 
 describe("servable", () => {
   test("tells its version and its commands", async () => {
-    const { default: manifest } = (await import(join(root, "package.json"), { with: { type: "json" } })) as { default: { version: string } };
+    const { default: manifest } = (await import(join(root, "package.json"), { with: { type: "json" } })) as {
+      default: { version: string };
+    };
     expect(await runCli(["--version"])).toMatchObject({ code: 0, stdout: `${manifest.version}\n` });
     const help = await runCli(["--help"]);
     expect(help.code).toBe(0);

@@ -32,7 +32,10 @@ function environment(extra: CommandOptions["env"]): NodeJS.ProcessEnv {
 }
 
 /** Runs a command to its end. */
-export async function runCli(parameters: readonly string[], options: CommandOptions = {}): Promise<CommandResult & { readonly bytes: Buffer }> {
+export async function runCli(
+  parameters: readonly string[],
+  options: CommandOptions = {},
+): Promise<CommandResult & { readonly bytes: Buffer }> {
   const child = spawn(process.execPath, [cli, ...parameters], { cwd: options.cwd, env: environment(options.env) });
   const out: Buffer[] = [];
   let stderr = "";
@@ -83,9 +86,11 @@ export class Server {
     return lines.map((line) => JSON.parse(line) as LogLine);
   }
 
-  /** Waits until something holds; ends early, with what was printed, where the process ends first. */
+  /** Waits until something holds; gives up, with what was printed, where the process ends first or nothing comes of it. */
   async until<T>(probe: () => T | Promise<T>): Promise<NonNullable<Exclude<T, false>>> {
+    const patience = performance.now() + 25_000;
     for (;;) {
+      if (performance.now() > patience) throw new Error(`waited in vain:\n${this.stdout}\n${this.stderr}`);
       const value = await probe();
       if (value !== undefined && value !== null && value !== false) return value as NonNullable<Exclude<T, false>>;
       if (this.hasExited) throw new Error(`it ended with ${String(this.#exit)}:\n${this.stdout}\n${this.stderr}`);

@@ -4,6 +4,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { writeOnnx } from "../support/onnx-writer.ts";
 import { blocksOf, commandsOf, type Block } from "./readme-blocks.ts";
 import { Shell } from "./shell.ts";
 
@@ -24,6 +25,8 @@ describe("README.md", () => {
   beforeAll(async () => {
     await rm(folder, { recursive: true, force: true });
     await mkdir(folder, { recursive: true });
+    // The page loads a model that its reader has; here it is a small one of the same inputs and outputs.
+    await writeFile(path.join(folder, "classify.onnx"), classifier());
     for (const [index, block] of blocks.entries()) {
       if (block.language === "ts" || block.file !== undefined) await writeFile(path.join(folder, nameOf(block, index)), `${block.text}\n`);
     }
@@ -67,6 +70,7 @@ describe("README.md", () => {
   for (const block of blocks) {
     if (block.language === "sh") {
       test(`line ${block.line}: its commands run`, async () => {
+        shell.return();
         const commands = commandsOf(block.text);
         expect(commands).not.toEqual([]);
         for (const command of commands) {
@@ -82,6 +86,14 @@ describe("README.md", () => {
     }
   }
 });
+
+function classifier(): Uint8Array {
+  return writeOnnx({
+    inputs: [{ name: "features", dataType: "FP32", shape: ["batch", 64] }],
+    outputs: [{ name: "scores", dataType: "FP32", shape: ["batch", 64] }],
+    nodes: [{ op: "Softmax", inputs: ["features"], outputs: ["scores"] }],
+  });
+}
 
 /** Matches what a page shows of an answer: texts and keys as they are, numbers nearly (a model's scores), and lists from their start. */
 function about(shown: unknown): unknown {

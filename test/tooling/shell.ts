@@ -27,11 +27,18 @@ const written = /(?:http:\/\/)?(?:127\.0\.0\.1|localhost):3000/g;
  * known here fails, so that no line of the page goes untested.
  */
 export class Shell {
+  readonly #start: string;
   #folder: string;
   #server: { readonly child: ChildProcess; readonly url: string; output: string } | undefined;
 
   constructor(folder: string) {
+    this.#start = folder;
     this.#folder = folder;
+  }
+
+  /** Goes back to the folder that it began in, as a reader does for each block of a page. */
+  return(): void {
+    this.#folder = this.#start;
   }
 
   /** Runs one command and gives what it printed; what serves goes on until the next one that serves, or until `close`. */

@@ -34,14 +34,25 @@ export type ToWorker =
 export type FromWorker =
   | { readonly type: "ready" }
   | { readonly type: "failed"; readonly error: ErrorData }
-  | { readonly type: "value"; readonly id: number; readonly mediaType: string; readonly body: Uint8Array | string; readonly stages: readonly StageTime[] }
+  | {
+      readonly type: "value";
+      readonly id: number;
+      readonly mediaType: string;
+      readonly body: Uint8Array | string;
+      readonly stages: readonly StageTime[];
+    }
   | { readonly type: "stream"; readonly id: number; readonly mediaType: string }
   | { readonly type: "item"; readonly id: number; readonly body: Uint8Array | string }
   | { readonly type: "end"; readonly id: number; readonly stages: readonly StageTime[] }
   | { readonly type: "error"; readonly id: number; readonly error: ErrorData; readonly stages: readonly StageTime[] }
   /** Asks for the next chunk of a streamed body. */
   | { readonly type: "want"; readonly id: number }
-  | { readonly type: "log"; readonly level: "debug" | "info" | "warn" | "error"; readonly fields: object; readonly message: string | undefined }
+  | {
+      readonly type: "log";
+      readonly level: "debug" | "info" | "warn" | "error";
+      readonly fields: object;
+      readonly message: string | undefined;
+    }
   | { readonly type: "stopped" };
 
 /** From this size on a buffer is handed over instead of copied: below it copying is faster. */

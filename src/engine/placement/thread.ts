@@ -110,7 +110,7 @@ export class ThreadPlacement implements ServicePlacement {
     }).finally(() => {
       context.onAbort = undefined;
     });
-    if (context.abortReason !== undefined) throw context.abortReason;
+    context.throwIfAborted();
     return worker.call(request, context);
   }
 

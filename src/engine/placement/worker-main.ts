@@ -42,7 +42,10 @@ function logger(extra: object): Logger {
 
 /** Log fields may hold anything; only plain data crosses. */
 function plain(fields: object): object {
-  const replaced = Object.entries(fields).map(([key, value]: [string, unknown]) => [key, value instanceof Error ? causeText(value) : value]);
+  const replaced = Object.entries(fields).map(([key, value]: [string, unknown]) => [
+    key,
+    value instanceof Error ? causeText(value) : value,
+  ]);
   try {
     return structuredClone(Object.fromEntries(replaced)) as object;
   } catch {
@@ -53,7 +56,8 @@ function plain(fields: object): object {
 /** The chunks of a streamed body, each asked for when the service wants it. */
 class ChunkReceiver implements AsyncIterableIterator<Uint8Array, undefined> {
   readonly #id: number;
-  #asker: { readonly resolve: (result: IteratorResult<Uint8Array, undefined>) => void; readonly reject: (error: Error) => void } | undefined;
+  #asker:
+    { readonly resolve: (result: IteratorResult<Uint8Array, undefined>) => void; readonly reject: (error: Error) => void } | undefined;
 
   constructor(id: number) {
     this.#id = id;
@@ -99,7 +103,7 @@ async function run(service: FullService, message: CallMessage): Promise<void> {
     calls.delete(id);
     const { body, mediaType } = response;
     const packed = typeof body === "string" ? undefined : packBytes(body, false);
-    send({ type: "value", id, mediaType, body: packed?.bytes ?? (body as string), stages: context.stages }, packed?.transfer);
+    send({ type: "value", id, mediaType, body: packed?.bytes ?? body, stages: context.stages }, packed?.transfer);
   } catch (thrown) {
     fail(id, call, thrown);
   }
@@ -161,9 +165,12 @@ async function stop(service: FullService): Promise<void> {
 const started = start();
 port.on("message", (message: ToWorker) => {
   if (message.type === "stop") setupAborter.abort();
-  void started.then((service) => {
-    receive(service, message);
-  }, () => undefined);
+  void started.then(
+    (service) => {
+      receive(service, message);
+    },
+    () => undefined,
+  );
 });
 
 function receive(service: FullService, message: ToWorker): void {

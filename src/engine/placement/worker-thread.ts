@@ -205,7 +205,9 @@ export class WorkerThread {
   }
 
   #failAll(reason: string): void {
-    this.#started?.reject(new ServableError("worker_crashed", `A worker of service '${this.#service}' crashed while it started: ${reason}`));
+    this.#started?.reject(
+      new ServableError("worker_crashed", `A worker of service '${this.#service}' crashed while it started: ${reason}`),
+    );
     for (const { stream, reject, context } of this.#calls.values()) {
       context.onAbort = undefined;
       const error = new ServableError("worker_crashed", "The worker that ran the request crashed.", { cause: reason, stage: "call" });

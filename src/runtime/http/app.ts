@@ -23,8 +23,8 @@ export function createApp(engine: Engine, tls: TlsMaterial | undefined): Fastify
   const options: FastifyServerOptions = {
     logger: false,
     genReqId: (message) => requestIdOf(message.headers["x-request-id"]),
-    // Bodies have limits of their own, per service; see node-body.ts.
-    bodyLimit: Number.MAX_SAFE_INTEGER,
+    // For routes of the user's own. Services read their bodies themselves, each with its own limit; see node-body.ts.
+    bodyLimit: 1024 * 1024,
     requestTimeout: 0,
     connectionTimeout: Math.min(longestMs + slackMs, 2 ** 31 - 1),
     keepAliveTimeout: idleTimeoutMs,
@@ -45,12 +45,20 @@ export function createApp(engine: Engine, tls: TlsMaterial | undefined): Fastify
   app.setErrorHandler((error: FastifyError, request, reply) => {
     answerError(engine, error, request, reply);
   });
-  app.setNotFoundHandler((request, reply) => {
+  return app;
+}
+
+/** Answers what has no route. Added as a hook, after those that check who asks, and before a body is read. */
+export function refuseUnknownPaths(app: FastifyInstance, engine: Engine): void {
+  app.addHook("onRequest", (request, reply, done) => {
+    if (!request.is404) {
+      done();
+      return;
+    }
     const error = unknownPath(engine, request);
     engine.refused(request.id, undefined, error, reply.elapsedTime);
-    return send(reply, problemAnswer(error, request.id));
+    void send(reply, problemAnswer(error, request.id));
   });
-  return app;
 }
 
 function unknownPath(engine: Engine, request: FastifyRequest): ServableError {

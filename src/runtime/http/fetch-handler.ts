@@ -18,6 +18,8 @@ export interface FetchHandlerOptions {
 /** Answers requests of any host that speaks fetch: Bun, Deno, Hono, Next.js, service workers. */
 export interface FetchHandler {
   (request: Request): Promise<Response>;
+  /** Sets the services up; the first request does it, too. @throws ServableError `load_failed`, `invalid_config` */
+  start(): Promise<void>;
   /** Lets what is in flight finish within the grace time, then closes the services. @param graceMs - default 30000 */
   close(graceMs?: number): Promise<void>;
 }
@@ -41,26 +43,36 @@ const silent: EngineLogger = { debug: noMethod, info: noMethod, warn: noMethod, 
 export function fetchHandler(services: ServiceSource | readonly ServiceSource[], options: FetchHandlerOptions = {}): FetchHandler {
   const list = Array.isArray(services) ? (services as readonly ServiceSource[]) : [services as ServiceSource];
   const engine = new Engine({ services: list, log: options.log ?? silent, observers: options.observers });
-  const basePath = options.basePath ?? "";
+  const basePath = (options.basePath ?? "").replace(/\/+$/, "");
   let started: Promise<void> | undefined;
-  const handle = async (request: Request): Promise<Response> => {
+  const start = (): Promise<void> => {
     started ??= engine.start();
+    return started;
+  };
+  const handle = async (request: Request): Promise<Response> => {
     const requestId = requestIdOf(request.headers.get("x-request-id") ?? undefined);
     try {
-      await started;
+      await start();
     } catch (thrown) {
-      return toResponse(problemAnswer(thrown, requestId));
+      return toResponse(problemAnswer(thrown, requestId), requestId, noMethod);
     }
-    return toResponse(await answer(engine, request, basePath, requestId));
+    const gone = new AbortController();
+    const leave = (): void => {
+      gone.abort();
+    };
+    if (request.signal.aborted) leave();
+    else request.signal.addEventListener("abort", leave, { once: true });
+    return toResponse(await answer(engine, request, basePath, requestId, gone.signal), requestId, leave);
   };
   return Object.assign(handle, {
+    start,
     close: async (graceMs = 30_000) => {
       await engine.stop(graceMs);
     },
   });
 }
 
-async function answer(engine: Engine, request: Request, basePath: string, requestId: string): Promise<HttpAnswer> {
+async function answer(engine: Engine, request: Request, basePath: string, requestId: string, gone: AbortSignal): Promise<HttpAnswer> {
   const { pathname } = new URL(request.url);
   const path = pathname.startsWith(`${basePath}/`) ? pathname.slice(basePath.length) : undefined;
   const [, name = "", batch] = /^\/([^/]+)(\/batch)?$/.exec(path ?? "") ?? [];
@@ -71,7 +83,7 @@ async function answer(engine: Engine, request: Request, basePath: string, reques
   };
   if (definition !== undefined) {
     if (request.method !== "POST") return refuse(wrongMethod(pathname, "POST", request.method));
-    const call = toCall(request, requestId);
+    const call = toCall(request, requestId, gone);
     return batch === undefined ? answerCall(engine, definition, call) : answerBatchCall(engine, definition, call);
   }
   if (path === "/livez" || path === "/startupz" || path === "/readyz" || path === "/openapi.json") {
@@ -85,8 +97,8 @@ function wrongMethod(path: string, method: string, used: string): ServableError 
   return new ServableError("method_not_allowed", `${path} takes ${method}, not ${used}.`, { details: { allow: [method] } });
 }
 
-function toCall(request: Request, requestId: string): HttpCall {
-  const { headers, signal } = request;
+function toCall(request: Request, requestId: string, gone: AbortSignal): HttpCall {
+  const { headers } = request;
   const length = headers.get("content-length");
   return {
     requestId,
@@ -97,8 +109,8 @@ function toCall(request: Request, requestId: string): HttpCall {
     metadata: () => metadataOf(Object.fromEntries(headers)),
     body: fetchBody(request),
     onGone(callback) {
-      if (signal.aborted) callback();
-      else signal.addEventListener("abort", callback, { once: true });
+      if (gone.aborted) callback();
+      else gone.addEventListener("abort", callback, { once: true });
     },
   };
 }
@@ -132,7 +144,9 @@ async function readAll(chunks: AsyncIterable<Uint8Array>, maxBytes: number): Pro
   return whole;
 }
 
-function toResponse({ status, headers, body }: HttpAnswer): Response {
+/** @param onGone - called when the reader of a streamed answer leaves, which not every host tells by the request's signal */
+function toResponse({ status, headers: own, body }: HttpAnswer, requestId: string, onGone: () => void): Response {
+  const headers = { "x-request-id": requestId, ...own };
   if (typeof body === "string" || body instanceof Uint8Array) return new Response(body as ConstructorParameters<typeof Response>[0], { status, headers });
   const iterator = body[Symbol.asyncIterator]();
   const encoder = new TextEncoder();
@@ -143,6 +157,7 @@ function toResponse({ status, headers, body }: HttpAnswer): Response {
       else controller.enqueue(typeof next.value === "string" ? encoder.encode(next.value) : next.value);
     },
     async cancel() {
+      onGone();
       await iterator.return?.();
     },
   });

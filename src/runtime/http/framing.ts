@@ -41,6 +41,8 @@ async function* newlineDelimited(items: AsyncIterable<Chunk>, requestId: string)
   }
 }
 
+/** An item as one line: in JSON a line break can only stand between tokens, and a user's own handler may put some there. */
 function textOf(item: Chunk): string {
-  return typeof item === "string" ? item : decoder.decode(item);
+  const text = typeof item === "string" ? item : decoder.decode(item);
+  return text.includes("\n") || text.includes("\r") ? text.replaceAll(/[\r\n]+/g, " ") : text;
 }

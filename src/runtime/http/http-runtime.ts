@@ -1,23 +1,24 @@
 import { readFileSync } from "node:fs";
-import type { AddressInfo } from "node:net";
-import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from "fastify";
+import { Server as NetServer, type AddressInfo } from "node:net";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import { ServableError, messageOf } from "../../errors.ts";
 import { Engine, type EngineStatus } from "../../engine/engine.ts";
 import type { EngineLogger } from "../../engine/observer.ts";
 import { createLogger, requestLog } from "../../telemetry/logs.ts";
 import { Metrics } from "../../telemetry/metrics.ts";
 import type { Runtime } from "../runtime.ts";
-import { createApp } from "./app.ts";
+import { createApp, refuseUnknownPaths } from "./app.ts";
 import { docsFront, pagePaths } from "./docs-front.ts";
 import { problemAnswer } from "./exchange.ts";
 import { healthFront } from "./health-front.ts";
 import { metricsFront } from "./metrics-front.ts";
+import { OpenAnswers } from "./open-answers.ts";
 import { resolveHttpOptions, type HttpRuntimeOptions, type ResolvedHttpOptions } from "./options.ts";
 import { send, serviceFront } from "./service-front.ts";
 import { TokenFile } from "./tokens.ts";
 
-/** Open to everybody: an orchestrator has no token. */
-const healthPaths: ReadonlySet<string> = new Set(["/livez", "/startupz", "/readyz"]);
+/** Answers that are written get this time at least to be sent. */
+const flushMs = 1_000;
 
 /**
  * Serves services over HTTP: a listener and its fronts (services, health, metrics, documentation), each a Fastify plugin.
@@ -40,6 +41,8 @@ export class HttpRuntime implements Runtime {
   #engine: Engine | undefined;
   #app: FastifyInstance | undefined;
   #tokens: TokenFile | undefined;
+  readonly #answers = new OpenAnswers();
+  #started = false;
   #url: string | undefined;
   #stopping: Promise<void> | undefined;
   #markStopped: () => void = () => undefined;
@@ -70,7 +73,9 @@ export class HttpRuntime implements Runtime {
    * @throws ServableError `load_failed`, `invalid_config`, `address_in_use`
    */
   async start(): Promise<void> {
-    if (this.#engine !== undefined) throw new ServableError("invalid_argument", "A runtime is started once.");
+    if (this.#stopping !== undefined) throw stoppedEarly();
+    if (this.#started) throw new ServableError("invalid_argument", "A runtime is started once.");
+    this.#started = true;
     const log = this.#options.log ?? (await createLogger());
     const metrics = new Metrics();
     const engine = new Engine({
@@ -83,11 +88,14 @@ export class HttpRuntime implements Runtime {
       await engine.load();
       metrics.watch(engine);
       this.#app = await this.#build(engine, metrics, log);
-      this.#url = await this.#listen(this.#app);
+      // `stop` may have come in between, and then nothing may listen any more.
+      if (this.#stopping === undefined) this.#url = await this.#listen(this.#app);
       await engine.start();
     } catch (thrown) {
+      const failure = this.#stopping === undefined ? thrown : stoppedEarly();
       await this.stop();
-      throw thrown;
+      await this.#close();
+      throw failure;
     }
   }
 
@@ -98,16 +106,21 @@ export class HttpRuntime implements Runtime {
 
   async #stop(): Promise<void> {
     const { graceMs } = this.#resolved;
+    const since = performance.now();
     this.#engine?.beginStop();
-    // Stops listening at once; connections with a request in flight stay until it is answered.
     const server = this.#app?.server;
-    server?.close();
-    server?.closeIdleConnections();
+    // Node's own close() of an HTTP server cuts off answers that are written and not yet sent; that of net only stops listening.
+    if (server?.listening === true) NetServer.prototype.close.call(server);
     await this.#engine?.stop(graceMs);
-    server?.closeIdleConnections();
+    await this.#answers.flushed(Math.max(flushMs, graceMs - (performance.now() - since)));
+    await this.#close();
+    this.#markStopped();
+  }
+
+  async #close(): Promise<void> {
+    this.#app?.server.closeAllConnections();
     await this.#app?.close();
     this.#tokens?.close();
-    this.#markStopped();
   }
 
   async #build(engine: Engine, metrics: Metrics, log: EngineLogger): Promise<FastifyInstance> {
@@ -121,15 +134,21 @@ export class HttpRuntime implements Runtime {
         exposedHeaders: ["x-request-id", "retry-after"],
       });
     }
+    this.#answers.watch(app.server);
+    // In a scope of its own, which the hooks of a user's authentication, added below, do not reach.
+    await app.register((scope, _options, done) => {
+      healthFront(scope, { engine });
+      done();
+    });
     if (auth !== undefined && "tokenFile" in auth) this.#guard(app, engine, new TokenFile(auth.tokenFile, log));
-    const fronts: FastifyPluginAsync = async (scope) => {
-      if (auth !== undefined && "plugin" in auth) await auth.plugin(scope, {});
+    if (auth !== undefined && "plugin" in auth) await auth.plugin(app, {});
+    refuseUnknownPaths(app, engine);
+    await app.register((scope, _options, done) => {
       serviceFront(scope, { engine });
       metricsFront(scope, { engine, metrics });
       docsFront(scope, { engine, authenticated: auth !== undefined, page });
-    };
-    healthFront(app, { engine });
-    await app.register(fronts);
+      done();
+    });
     await this.#options.configure?.(app);
     return app;
   }
@@ -159,9 +178,13 @@ export class HttpRuntime implements Runtime {
   }
 }
 
+function stoppedEarly(): ServableError {
+  return new ServableError("cancelled", "The runtime was stopped before it was ready.");
+}
+
 function isPublic(request: FastifyRequest): boolean {
   const url = request.routeOptions.url;
-  return url !== undefined && (healthPaths.has(url) || pagePaths.has(url));
+  return url !== undefined && pagePaths.has(url);
 }
 
 function readTls({ certFile, keyFile }: NonNullable<HttpRuntimeOptions["tls"]>): { readonly cert: Buffer; readonly key: Buffer } {

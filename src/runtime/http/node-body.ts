@@ -41,9 +41,12 @@ function readWhole(message: IncomingMessage, maxBytes: number, onStart?: (abort:
 
 async function* readChunks(message: IncomingMessage): AsyncGenerator<Uint8Array> {
   try {
-    for await (const chunk of message as AsyncIterable<Uint8Array>) yield chunk;
+    // A service may stop reading before the end, and its answer must still get out: destroying the message would destroy the socket.
+    for await (const chunk of message.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>) yield chunk;
   } catch {
     throw brokenOff();
+  } finally {
+    message.resume();
   }
 }
 

@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
+import type { FastifyContentTypeParser, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
 import { ServableError } from "../../errors.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
@@ -17,9 +17,12 @@ export interface FrontOptions {
 export function serviceFront(app: FastifyInstance, { engine }: FrontOptions): void {
   // The body is read where the request's limits and deadline are known, by the exchange.
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser("*", (_request, _payload, done) => {
+  const leaveBody: FastifyContentTypeParser = (_request, _payload, done) => {
     done(null);
-  });
+  };
+  app.addContentTypeParser("*", leaveBody);
+  // Takes everything, too; unlike "*", Fastify remembers what it took, and need not read the header anew each time.
+  app.addContentTypeParser(/^/, leaveBody);
   for (const definition of engine.definitions.values()) {
     route(app, engine, "POST", `/${definition.name}`, (request, reply) => answerCall(engine, definition, toCall(request, reply)), definition);
     route(app, engine, "POST", `/${definition.name}/batch`, (request, reply) => answerBatchCall(engine, definition, toCall(request, reply)), definition);
@@ -37,17 +40,25 @@ export function route(
   answer: (request: FastifyRequest, reply: FastifyReply) => HttpAnswer | Promise<HttpAnswer>,
   definition?: AnyServiceDefinition,
 ): void {
+  const handler = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    const result = answer(request, reply);
+    const deliver = (settled: HttpAnswer): FastifyReply => {
+      // A client that keeps its connection would hold up the stop, or be cut off in its next request.
+      if (engine.state === "stopping") reply.header("connection", "close");
+      return send(reply, settled);
+    };
+    if (!(result instanceof Promise)) return deliver(result);
+    result.then(deliver, (thrown: unknown) => deliver(problemAnswer(thrown, request.id))).catch(() => reply.raw.destroy());
+    return reply;
+  };
   app.route({
     method,
     url,
-    handler: (request, reply) => {
-      const result = answer(request, reply);
-      if (!(result instanceof Promise)) return send(reply, result);
-      result.then(
-        (settled) => send(reply, settled),
-        (thrown: unknown) => send(reply, problemAnswer(thrown, request.id)),
-      );
-      return reply;
+    handler,
+    errorHandler: (error, request, reply) => {
+      // Whether a content type is taken is the service's to say, malformed ones included: its answer lists those that are.
+      if (error.code !== "FST_ERR_CTP_INVALID_MEDIA_TYPE") throw error;
+      handler(request, reply);
     },
   });
   const allow = method === "GET" ? ["GET", "HEAD"] : [method];
@@ -55,7 +66,8 @@ export function route(
     method: methods.filter((other) => !allow.includes(other)),
     url,
     handler: (request, reply) => {
-      const error = new ServableError("method_not_allowed", `${url} takes ${method}, not ${request.method}.`, { details: { allow } });
+      const path = request.routeOptions.url ?? url;
+      const error = new ServableError("method_not_allowed", `${path} takes ${method}, not ${request.method}.`, { details: { allow } });
       engine.refused(request.id, definition?.name, error, reply.elapsedTime);
       return send(reply, problemAnswer(error, request.id));
     },
@@ -66,6 +78,9 @@ export function route(
 export function send(reply: FastifyReply, answer: HttpAnswer): FastifyReply {
   const { status, headers, body } = answer;
   reply.code(status).headers(headers);
+  if (headers["x-request-id"] === undefined) reply.header("x-request-id", reply.request.id);
+  // RFC 9110 section 15.5.9: the rest of that body is not waited for.
+  if (status === 408) reply.header("connection", "close");
   return reply.send(typeof body === "string" || body instanceof Uint8Array ? body : Readable.from(body, { objectMode: false }));
 }
 

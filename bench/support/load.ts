@@ -1,0 +1,93 @@
+/** Drives a server with wrk; with autocannon, which is several times slower itself, only where wrk is missing. */
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pinned, type Sample } from "./servers.ts";
+
+/** What to send, and for how long. */
+export interface LoadPlan {
+  readonly url: string;
+  readonly body: string;
+  readonly connections: number;
+  readonly seconds: number;
+}
+
+/** A load generator. */
+export interface Load {
+  readonly name: string;
+  run(plan: LoadPlan): Promise<Sample>;
+}
+
+/** Finds the load generator of this machine. */
+export function createLoad(): Promise<Load> {
+  const hasWrk = spawnSync("wrk", ["--version"]).error === undefined;
+  if (hasWrk) return Promise.resolve({ name: "wrk", run: runWrk });
+  process.stdout.write("wrk is missing (Debian: apt-get install wrk); autocannon stands in, and is itself what limits fast servers.\n");
+  return Promise.resolve({ name: "autocannon", run: runAutocannon });
+}
+
+async function runWrk({ url, body, connections, seconds }: LoadPlan): Promise<Sample> {
+  const folder = await mkdtemp(join(tmpdir(), "servable-bench-"));
+  try {
+    const script = join(folder, "post.lua");
+    const lines = ['wrk.method = "POST"', `wrk.body = [[${body}]]`, 'wrk.headers["content-type"] = "application/json"'];
+    await writeFile(script, `${lines.join("\n")}\n`);
+    const text = await output(["wrk", "-t1", `-c${connections}`, `-d${seconds}s`, "--latency", "-s", script, url]);
+    const failed = /Non-2xx or 3xx responses: (\d+)/.exec(text);
+    if (failed !== null) throw new Error(`${failed[1] ?? "some"} requests to ${url} failed`);
+    return {
+      requestsPerSecond: Number(find(text, /Requests\/sec:\s+([\d.]+)/)),
+      p50Ms: milliseconds(text, "50%"),
+      p99Ms: milliseconds(text, "99%"),
+    };
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+function milliseconds(text: string, percentile: string): number {
+  const [, value = "", unit = ""] = new RegExp(`${percentile}\\s+([\\d.]+)(us|ms|s)`).exec(text) ?? [];
+  return Number(value) * ({ us: 0.001, ms: 1, s: 1_000 }[unit] ?? Number.NaN);
+}
+
+async function runAutocannon({ url, body, connections, seconds }: LoadPlan): Promise<Sample> {
+  const args = [
+    "-m",
+    "POST",
+    "-H",
+    "content-type=application/json",
+    "-b",
+    body,
+    "-c",
+    String(connections),
+    "-d",
+    String(seconds),
+    "--json",
+    url,
+  ];
+  const text = await output(["npx", "--yes", "autocannon@8", ...args]);
+  const result = JSON.parse(text) as { requests: { average: number }; latency: { p50: number; p99: number }; non2xx: number };
+  if (result.non2xx > 0) throw new Error(`${result.non2xx} requests to ${url} failed`);
+  return { requestsPerSecond: result.requests.average, p50Ms: result.latency.p50, p99Ms: result.latency.p99 };
+}
+
+function find(text: string, pattern: RegExp): string {
+  return pattern.exec(text)?.[1] ?? "NaN";
+}
+
+function output(load: readonly string[]): Promise<string> {
+  const [command = "", ...args] = pinned(1, load);
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "ignore"] });
+    let text = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    child.once("error", reject);
+    child.once("exit", (code) => {
+      if (code === 0) resolve(text);
+      else reject(new Error(`${load[0] ?? "load"} ended with exit code ${String(code)}`));
+    });
+  });
+}
