@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { createClient } from "../client/create-client.ts";
 import { ServableError, messageOf } from "../errors.ts";
-import type { ClientTypes, ServiceDefinition } from "../service/definition.ts";
+import type { ServiceDefinition } from "../service/definition.ts";
 import { readInput, type InputFlags } from "./call-input.ts";
 import { longestTimerMs, wholeNumber } from "./flags.ts";
 
@@ -17,7 +17,7 @@ interface CallFlags extends InputFlags {
 }
 
 /** A service of which nothing is known but its name. */
-type AnyService = ServiceDefinition<string, unknown, unknown, ClientTypes>;
+type AnyService = ServiceDefinition;
 
 const defaultUrl = "http://127.0.0.1:3000";
 const examples = `
@@ -51,8 +51,8 @@ export function addCall(program: Command): void {
 async function call(name: string, json: string | undefined, flags: CallFlags): Promise<void> {
   const input = await readInput(json, flags);
   let mediaType = "";
-  const client = createClient<AnyService>(flags.url ?? process.env["SERVABLE_URL"] ?? defaultUrl, {
-    token: flags.token ?? process.env["SERVABLE_TOKEN"],
+  const client = createClient<AnyService>(flags.url ?? process.env.SERVABLE_URL ?? defaultUrl, {
+    token: flags.token ?? process.env.SERVABLE_TOKEN,
     // A Blob would write its type in lower case, and spoil the boundary of a form.
     headers: { ...(flags.contentType !== undefined && { "content-type": flags.contentType }), ...flags.header },
     timeoutMs: flags.timeoutMs,

@@ -106,7 +106,10 @@ export class Lifecycle {
 
   #exitNow(exitCode: number): void {
     // Native code in a thread that is ended under it aborts the whole process, with a message that frightens and perhaps a core dump.
-    if (this.#leftBehind().some(({ placement }) => placement === "thread")) process.kill(process.pid, "SIGKILL");
+    // The log is written by a listener of `exit`, too, which stands before this one.
+    if (this.#leftBehind().some(({ placement }) => placement === "thread")) {
+      process.once("exit", () => process.kill(process.pid, "SIGKILL"));
+    }
     process.exit(exitCode);
   }
 

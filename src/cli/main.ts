@@ -45,7 +45,7 @@ async function main(): Promise<void> {
   } catch (thrown) {
     // commander has printed its own.
     if (thrown instanceof CommanderError) process.exit(thrown.exitCode === 0 ? 0 : usageExitCode);
-    const isDebug = program.opts<{ readonly debug?: true }>().debug === true || process.env["SERVABLE_DEBUG"] === "1";
+    const isDebug = program.opts<{ readonly debug?: true }>().debug === true || process.env.SERVABLE_DEBUG === "1";
     const isOfCall = program.args[0] === "call" && ServableError.isInstance(thrown) && thrown.code !== "invalid_argument";
     await writeError((isOfCall ? callErrorLine(thrown) : errorLine(thrown)) + (isDebug ? errorWithStack(thrown) : ""));
     // What a service that failed to start left behind (timers, sockets) must not keep the process alive.

@@ -22,7 +22,7 @@ export async function installPackages(folder: string, shown: string): Promise<vo
 /** @returns why it failed; undefined where it did not */
 async function runNpm(folder: string): Promise<string | undefined> {
   // The npm that runs us, if one does; on Windows the other is a script, which takes a shell.
-  const npm = process.env["npm_execpath"];
+  const npm = process.env.npm_execpath;
   const [command, before, shell] =
     npm !== undefined && /npm-cli\.c?js$/.test(npm) ? [process.execPath, [npm], false] : ["npm", [], process.platform === "win32"];
   const child = spawn(command, [...before, "install", "--no-fund", "--no-audit"], {

@@ -41,7 +41,7 @@ export function readyText({ url, services, hasPage, needsToken }: ReadyFacts): s
 }
 
 /** A command to try a service; undefined where nothing is known that it would take. */
-export function curlCommand(definition: AnyServiceDefinition, url: string, needsToken: boolean): string | undefined {
+function curlCommand(definition: AnyServiceDefinition, url: string, needsToken: boolean): string | undefined {
   const input = inputWords(definition);
   if (input === undefined) return undefined;
   const token = needsToken ? ["-H", '"authorization: Bearer $SERVABLE_TOKEN"'] : [];
@@ -54,7 +54,7 @@ function inputWords({ example, request, inputStream }: AnyServiceDefinition): re
   if (text !== undefined)
     return inputStream ? ["-H", "content-type: application/x-ndjson", "-d", text] : ["-H", "content-type: application/json", "-d", text];
   for (const { bodySchemas } of request) {
-    const field = firstKey(bodySchemas?.["multipart/form-data"]?.["properties"]);
+    const field = firstKey(bodySchemas?.["multipart/form-data"]?.properties);
     if (field !== undefined) return ["-F", `${field}=@file`];
   }
   return undefined;

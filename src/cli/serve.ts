@@ -1,3 +1,4 @@
+import { dirname, resolve } from "node:path";
 import type { Command } from "commander";
 import { addServeFlags, httpOptionsOf, policyOf, type ServeFlags } from "./flags.ts";
 
@@ -24,7 +25,7 @@ export function addServe(program: Command): void {
 export async function serveModules(modules: readonly string[], flags: ServeFlags): Promise<void> {
   const http = httpOptionsOf(flags);
   if (flags.watch === true) {
-    const [{ superviseWithWatch }, { dirname, resolve }] = await Promise.all([import("./watch.ts"), import("node:path")]);
+    const { superviseWithWatch } = await import("./watch.ts");
     const folders = [...new Set(modules.map((module) => dirname(resolve(module))))];
     await superviseWithWatch({ folders: () => Promise.resolve(folders), graceMs: http.graceMs ?? 0 });
   }

@@ -71,7 +71,7 @@ export class HostedService implements ExecutionHost {
 
   #place({ spec, workerChanged }: HostedServiceOptions): ServicePlacement {
     const { definition, policy, log } = this;
-    if (policy.placement === "inline") return new InlinePlacement(definition, log, policy.placementAsked);
+    if (policy.placement === "inline") return new InlinePlacement(definition, log, policy);
     if (spec === undefined) {
       throw new ServableError(
         "invalid_config",
@@ -79,6 +79,6 @@ export class HostedService implements ExecutionHost {
           'instead of giving the object, or ask for policy: { placement: "inline" }.',
       );
     }
-    return new ThreadPlacement({ service: definition.name, spec, workers: policy.workers, log, onChange: workerChanged });
+    return new ThreadPlacement({ service: definition.name, spec, policy, log, onChange: workerChanged });
   }
 }

@@ -7,6 +7,7 @@ import type { HandlerContext, ResponseHandler } from "./handlers/handler.ts";
 import { JsonHandler } from "./handlers/json-handler.ts";
 import { negotiateResponse, selectRequestHandler, selectResponseHandler } from "./handlers/negotiate.ts";
 import { ndjsonItems } from "./ndjson-input.ts";
+import { untilAborted } from "./until-aborted.ts";
 import { Service, isAsyncIterable, type MaybePromise, type ServiceContext } from "./service.ts";
 
 /** A request as bytes. */
@@ -86,7 +87,7 @@ export class FullService<I = unknown, O = unknown> extends Service<EncodedReques
     const { body, contentType } = request;
     const coding = this.#coding;
     if (coding.inputStream) {
-      return ndjsonItems(body instanceof Uint8Array ? [body] : body, coding.policy.maxBodyBytes ?? defaultItemBytes);
+      return ndjsonItems(body instanceof Uint8Array ? [body] : untilAborted(body, context.signal), coding.policy.maxBodyBytes ?? defaultItemBytes);
     }
     if (!(body instanceof Uint8Array)) {
       throw new ServableError("invalid_request", "This service takes one value, not a stream.");

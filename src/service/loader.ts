@@ -174,6 +174,8 @@ function flattenCommonJs(module: Readonly<Record<string, unknown>>): Readonly<Re
 
 function firstLine(thrown: unknown): string {
   const lines = messageOf(thrown).split("\n");
-  const useful = lines.filter((line) => line.trim() !== "" && !line.startsWith("Transform failed"));
-  return (useful[0] ?? "it threw nothing that says why").replace(/^.*?(?=ERROR:)/, "").trim();
+  const useful = lines.find((line) => line.trim() !== "" && !line.startsWith("Transform failed")) ?? "it threw nothing that says why";
+  // esbuild writes `<path>:3:5: ERROR: …`; the path is told already.
+  const [, line, column, text] = /^.*?:(\d+):(\d+): ERROR: (.*)$/.exec(useful) ?? [];
+  return text === undefined ? useful.trim() : `line ${line ?? ""}, column ${column ?? ""}: ${text}`;
 }

@@ -34,7 +34,7 @@ describe("servable init", () => {
     const own = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { dependencies: Record<string, string> };
     expect(manifest.name).toBe("my-service");
     // This checkout is where the tool itself runs from.
-    expect(manifest.dependencies).toEqual({ servable: `file:${root.replace(/\/$/, "")}`, zod: own.dependencies["zod"] });
+    expect(manifest.dependencies).toEqual({ servable: `file:${root.replace(/\/$/, "")}`, zod: own.dependencies.zod });
     expect(JSON.stringify(manifest)).not.toContain("{{");
 
     // Instead of an installation, which scripts/smoke.mjs does: the same packages, from where they are.
@@ -52,7 +52,7 @@ describe("servable init", () => {
     await mkdir(dirname(npm));
     await writeFile(npm, "#!/bin/sh\necho no network >&2\nexit 7\n");
     await chmod(npm, 0o755);
-    const env = { PATH: [dirname(npm), process.env["PATH"]].join(delimiter) };
+    const env = { PATH: [dirname(npm), process.env.PATH].join(delimiter) };
     const { code, stderr } = await runCli(["init", "my-service"], { cwd: folder, env });
     expect(stderr).toBe(
       "no network\nservable: npm install failed (exit code 7); the files are there. Mend what npm says above, then: cd my-service && npm install\n",

@@ -57,7 +57,7 @@ log: { format: json }
     expect(await post(`${url}/hello`, null)).toMatchObject({ status: 404, body: { services: ["times"] } });
     expect((await fetch(`${url}/`)).status).toBe(404);
     expect(server.log.at(-1)).toBeDefined();
-    expect(server.log.find(({ msg }) => msg === "ready")?.["services"]).toEqual([{ name: "times", placement: "thread", workers: 1 }]);
+    expect(server.log.find(({ msg }) => msg === "ready")?.services).toEqual([{ name: "times", placement: "thread", workers: 1 }]);
   });
 
   test("lets flags win over the file, and finds ./servable.yaml by itself", async () => {

@@ -33,8 +33,8 @@ describe("servable serve", () => {
     const url = await server.url();
     expect(await post(`${url}/double`, { x: 1 })).toEqual({ status: 200, body: { y: 2 } });
     const ready = server.log.find(({ msg }) => msg === "ready");
-    expect(ready?.["services"]).toContainEqual({ name: "double", placement: "inline", workers: 1 });
-    expect(server.log[0]?.["msg"]).toBe(`loading ${servicesModule}`);
+    expect(ready?.services).toContainEqual({ name: "double", placement: "inline", workers: 1 });
+    expect(server.log[0]?.msg).toBe(`loading ${servicesModule}`);
     expect(server.stderr).toBe("");
   });
 
@@ -43,7 +43,7 @@ describe("servable serve", () => {
     const server = serve("some.ts", "--placement", "thread", "--workers", "2", "--max-body-bytes", "100");
     const url = await server.url();
     const ready = server.log.find(({ msg }) => msg === "ready");
-    expect(ready?.["services"]).toContainEqual({ name: "where", placement: "thread", workers: 2 });
+    expect(ready?.services).toContainEqual({ name: "where", placement: "thread", workers: 2 });
     expect(await post(`${url}/where`, null)).toEqual({ status: 200, body: { threadId: expect.toSatisfy((id: number) => id > 0) } });
     expect(await post(`${url}/hello`, "x".repeat(200))).toMatchObject({ status: 413 });
   });

@@ -54,6 +54,17 @@ export const wait = defineService({
   },
 });
 
+/** Can't be ended but with its thread. */
+export const spin = defineService({
+  name: "spin",
+  policy: { placement: "thread" },
+  input: z.object({ folder: z.string() }),
+  call({ folder }) {
+    writeFileSync(join(folder, "begun"), "");
+    for (;;);
+  },
+});
+
 /** Throws where nobody can catch it. */
 export const explode = defineService({
   name: "explode",

@@ -69,6 +69,18 @@ describe("a server that is asked to end", () => {
     expect(server.log.at(-1)).toMatchObject({ services: ["wait"], msg: "requests still ran when the grace time was over" });
   });
 
+  test("does not wait for a thread that hears nothing", async () => {
+    const cutOff = expect(post(`${url}/spin`, { folder })).rejects.toThrow("fetch failed");
+    await untilExists(join(folder, "begun"), server);
+    server.child.kill("SIGTERM");
+    await untilClosed();
+    const timer = setInterval(() => server.child.kill("SIGTERM"), 100);
+    expect(await server.exited).toBe("SIGKILL");
+    clearInterval(timer);
+    await cutOff;
+    expect(server.log.map(({ msg }) => msg)).toContain("stopping: what is in flight finishes first");
+  });
+
   test("while it starts ends, too", async () => {
     await writeFile(
       join(folder, "slow.mjs"),

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 /** The repository. */
 export const root: string = fileURLToPath(new URL("../../", import.meta.url));
 /** The tool as it is built. */
-export const cli: string = join(root, "dist", "cli", "main.js");
+const cli: string = join(root, "dist", "cli", "main.js");
 /** A module of services to serve. */
 export const servicesModule: string = fileURLToPath(new URL("services.ts", import.meta.url));
 
@@ -100,7 +100,7 @@ export class Server {
 
   /** Where it serves, once it is ready. @param count - how many times it must have become ready */
   url(count = 1): Promise<string> {
-    return this.until(() => this.log.filter(({ msg }) => msg === "ready")[count - 1]?.["url"] as string | undefined);
+    return this.until(() => this.log.filter(({ msg }) => msg === "ready")[count - 1]?.url as string | undefined);
   }
 
   async stop(): Promise<void> {

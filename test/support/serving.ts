@@ -54,10 +54,10 @@ export async function serve(services: HttpRuntimeOptions["services"], options: P
     port: Number(new URL(url).port),
     lines,
     events,
-    post: (path, body = "null", headers = { "content-type": "application/json" }, signal) =>
+    post: (path, body = "null", headers = {}, signal) =>
       fetch(url + path, {
         method: "POST",
-        headers,
+        headers: { "content-type": "application/json", ...headers },
         body,
         ...(signal && { signal }),
         ...(body instanceof ReadableStream && { duplex: "half" }),

@@ -4,6 +4,7 @@ import type { CallContext } from "../../service/call-context.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
 import { FullService, type EncodedRequest, type EncodedResponse } from "../../service/full-service.ts";
 import type { Logger, MaybePromise } from "../../service/service.ts";
+import type { ResolvedPolicy } from "../policy.ts";
 import type { PlacementStatus, ServicePlacement } from "./placement.ts";
 
 /** Runs a service on the thread that asks: no hop, and no protection from a service that computes for long. */
@@ -15,16 +16,20 @@ export class InlinePlacement implements ServicePlacement {
   #service: FullService | undefined;
   #stopped = false;
 
-  constructor(definition: AnyServiceDefinition, log: Logger, mayBlock: boolean) {
+  readonly #maxBodyBytes: number;
+
+  constructor(definition: AnyServiceDefinition, log: Logger, policy: ResolvedPolicy) {
     this.#definition = definition;
+    this.#maxBodyBytes = policy.maxBodyBytes;
     this.#log = log;
-    this.#mayBlock = mayBlock;
+    this.#mayBlock = policy.placementAsked;
   }
 
   async start(signal: AbortSignal): Promise<void> {
     try {
       await this.#scoped(async () => {
-        const service = new FullService(this.#definition.create(), this.#definition);
+        const coding = { ...this.#definition, policy: { maxBodyBytes: this.#maxBodyBytes } };
+        const service = new FullService(this.#definition.create(), coding);
         await service.setup({ signal, log: this.#log });
         // `stop` came while it was set up, and found nothing to close.
         if (this.#stopped) await service.close();

@@ -7,6 +7,8 @@ import type { LoaderSpec } from "../../service/loader.ts";
 export interface WorkerInit {
   readonly spec: LoaderSpec;
   readonly service: string;
+  /** The engine's word on it, which wins over the definition's. */
+  readonly maxBodyBytes: number;
 }
 
 /** From the engine to a worker. */

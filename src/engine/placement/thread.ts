@@ -4,6 +4,7 @@ import type { EncodedRequest, EncodedResponse } from "../../service/full-service
 import type { LoaderSpec } from "../../service/loader.ts";
 import type { Logger } from "../../service/service.ts";
 import type { WorkerEvent } from "../observer.ts";
+import type { ResolvedPolicy } from "../policy.ts";
 import type { PlacementStatus, ServicePlacement } from "./placement.ts";
 import { RestartPolicy } from "./restart-policy.ts";
 import { WorkerThread } from "./worker-thread.ts";
@@ -12,7 +13,7 @@ import { WorkerThread } from "./worker-thread.ts";
 export interface ThreadPlacementOptions {
   readonly service: string;
   readonly spec: LoaderSpec;
-  readonly workers: number;
+  readonly policy: ResolvedPolicy;
   readonly log: Logger;
   readonly onChange: (event: WorkerEvent) => void;
 }
@@ -47,7 +48,7 @@ export class ThreadPlacement implements ServicePlacement {
 
   constructor(options: ThreadPlacementOptions) {
     this.#options = options;
-    this.#slots = Array.from({ length: options.workers }, (_, index) => ({
+    this.#slots = Array.from({ length: options.policy.workers }, (_, index) => ({
       index,
       restarts: new RestartPolicy(),
       worker: undefined,
@@ -130,10 +131,10 @@ export class ThreadPlacement implements ServicePlacement {
   }
 
   async #startSlot(slot: Slot): Promise<void> {
-    const { service, spec, log } = this.#options;
+    const { service, spec, policy, log } = this.#options;
     const since = performance.now();
     let ready = false;
-    const worker = new WorkerThread({ service, spec }, log, (reason) => {
+    const worker = new WorkerThread({ service, spec, maxBodyBytes: policy.maxBodyBytes }, log, (reason) => {
       this.#starting.delete(worker);
       if (slot.worker === worker) slot.worker = undefined;
       // One that never got ready at the first start is told by `start` instead.

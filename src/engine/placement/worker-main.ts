@@ -82,7 +82,7 @@ class ChunkReceiver implements AsyncIterableIterator<Uint8Array, undefined> {
 
 async function start(): Promise<FullService> {
   const definition = await new ServiceLoader(init.spec).definition();
-  const service = new FullService(definition.create(), definition);
+  const service = new FullService(definition.create(), { ...definition, policy: { maxBodyBytes: init.maxBodyBytes } });
   await service.setup({ signal: setupAborter.signal, log: logger({}) });
   return service;
 }

@@ -21,12 +21,22 @@ const json = "application/json";
 const framings = ["application/x-ndjson", "text/event-stream"] as const;
 const none: readonly ResponseHandler[] = [];
 
+/** What a client without preferences gets, by service: nearly every client is one. */
+const defaults = new WeakMap<AnyServiceDefinition, Answer>();
+
 /**
  * Chooses the form of the answer from the Accept header.
  *
  * @throws ServableError `not_acceptable`
  */
 export function negotiateAnswer(definition: AnyServiceDefinition, accept: string | undefined): Answer {
+  if (accept !== undefined && accept !== "*/*") return negotiate(definition, accept);
+  let answer = defaults.get(definition);
+  if (answer === undefined) defaults.set(definition, (answer = negotiate(definition, accept)));
+  return answer;
+}
+
+function negotiate(definition: AnyServiceDefinition, accept: string | undefined): Answer {
   const { response } = definition;
   const writesJson = response.some(({ mediaTypes }) => mediaTypes.includes(json));
   const chosen = negotiateResponse(response, accept, writesJson ? framings : []);

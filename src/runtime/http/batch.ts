@@ -35,9 +35,11 @@ export async function answerBatch(engine: Engine, definition: AnyServiceDefiniti
   }
   const { concurrency, deadlineMs } = engine.policy(definition.name);
   const deadline = Date.now() + Math.min(call.timeoutMs ?? deadlineMs, deadlineMs);
-  const aborter = new AbortController();
+  const inHand = new Set<Execution>();
+  let gone = false;
   call.onGone(() => {
-    aborter.abort();
+    gone = true;
+    for (const execution of inHand) execution.cancel();
   });
   const answers = new Array<string>(list.length);
   const admit = (index: number, alone: boolean): Admitted | undefined => {
@@ -57,13 +59,13 @@ export async function answerBatch(engine: Engine, definition: AnyServiceDefiniti
     let next = 0;
     let running = 0;
     const goOn = (): void => {
-      while (next < list.length && running < concurrency && !aborter.signal.aborted) {
+      while (next < list.length && running < concurrency && !gone) {
         const admitted = admit(next, running === 0);
         // Others have every place left: it is tried again when an item of this list is done.
         if (admitted === undefined) break;
         const index = next++;
         running += 1;
-        void answerItem(admitted, list[index], aborter.signal).then((answer) => {
+        void answerItem(admitted, list[index], inHand).then((answer) => {
           answers[index] = answer;
           running -= 1;
           goOn();
@@ -78,12 +80,11 @@ export async function answerBatch(engine: Engine, definition: AnyServiceDefiniti
 
 type Admitted = { readonly requestId: string } & ({ readonly execution: Execution } | { readonly error: ServableError });
 
-async function answerItem(admitted: Admitted, item: unknown, signal: AbortSignal): Promise<string> {
+async function answerItem(admitted: Admitted, item: unknown, inHand: Set<Execution>): Promise<string> {
   const { requestId } = admitted;
   if ("error" in admitted) return JSON.stringify({ error: problemOf(admitted.error, requestId) });
   const { execution } = admitted;
-  const cancel = execution.cancel.bind(execution);
-  signal.addEventListener("abort", cancel, { once: true });
+  inHand.add(execution);
   try {
     const body = encoder.encode(JSON.stringify(item));
     const response = await execution.run({ contentType: "application/json", body, responseType: "application/json" });
@@ -93,7 +94,7 @@ async function answerItem(admitted: Admitted, item: unknown, signal: AbortSignal
     execution.fail(error);
     return JSON.stringify({ error: problemOf(error, requestId) });
   } finally {
-    signal.removeEventListener("abort", cancel);
+    inHand.delete(execution);
   }
 }
 
