@@ -152,11 +152,17 @@ export class Execution implements Waiter {
   #stopped(thrown: unknown): void {
     this.#working = false;
     if (this.#state !== "settled") {
-      const error = stageFailure("call", thrown, this.context);
+      const error = this.#failure(thrown);
       this.#settle(error);
       this.#reject?.(error);
     }
     this.#leave(true);
+  }
+
+  /** What the service threw has its code already; one of ours comes from the placement itself (a worker that crashed). */
+  #failure(thrown: unknown): ServableError {
+    const isOurs = ServableError.isInstance(thrown) && this.context.abortReason === undefined;
+    return isOurs ? thrown : stageFailure("call", thrown, this.context);
   }
 
   /** Hands a stream on, the deadline running only while the service owes an item. */
@@ -185,7 +191,7 @@ export class Execution implements Waiter {
         this.#startTimer();
       }
     } catch (thrown) {
-      error = stageFailure("call", thrown, this.context);
+      error = this.#failure(thrown);
       throw error;
     } finally {
       if (!ended && error === undefined) {

@@ -90,7 +90,12 @@ export class CallContext implements ServiceContext {
     this.stages.push({ stage, ms: performance.now() - since });
   }
 
-  stage<T>(name: string, work: () => T): T {
+  /** A getter, so that a service can take it out of its context like everything else there. */
+  get stage(): ServiceContext["stage"] {
+    return (name, work) => this.#time(name, work);
+  }
+
+  #time<T>(name: string, work: () => T): T {
     const since = performance.now();
     let result: T;
     try {
@@ -156,7 +161,7 @@ export class StateContext<S> implements ServiceContext {
   get metadata(): Readonly<Record<string, string>> {
     return this.#base.metadata;
   }
-  stage<T>(name: string, work: () => T): T {
-    return this.#base.stage(name, work);
+  get stage(): ServiceContext["stage"] {
+    return this.#base.stage;
   }
 }

@@ -87,7 +87,10 @@ export class FullService<I = unknown, O = unknown> extends Service<EncodedReques
     const { body, contentType } = request;
     const coding = this.#coding;
     if (coding.inputStream) {
-      return ndjsonItems(body instanceof Uint8Array ? [body] : untilAborted(body, context.signal), coding.policy.maxBodyBytes ?? defaultItemBytes);
+      return ndjsonItems(
+        body instanceof Uint8Array ? [body] : untilAborted(body, context.signal),
+        coding.policy.maxBodyBytes ?? defaultItemBytes,
+      );
     }
     if (!(body instanceof Uint8Array)) {
       throw new ServableError("invalid_request", "This service takes one value, not a stream.");

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
 import { isAbsolute, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { ServableError, messageOf, type JsonValue } from "../errors.ts";
@@ -157,7 +158,8 @@ async function importModule(url: string): Promise<Readonly<Record<string, unknow
   if (!existsSync(path)) throw new ServableError("load_failed", `There is no file ${shown}.`);
   if (/\.[cm]?tsx?$/.test(path)) await registerTypeScript();
   try {
-    const module = (await import(url)) as Readonly<Record<string, unknown>>;
+    // Imported, CommonJS in TypeScript could not require ES modules, this package among them.
+    const module = (path.endsWith(".cts") ? createRequire(url)(path) : await import(url)) as Readonly<Record<string, unknown>>;
     return flattenCommonJs(module);
   } catch (thrown) {
     throw new ServableError("load_failed", `${shown} could not be loaded: ${firstLine(thrown)}`, { cause: thrown });

@@ -26,7 +26,11 @@ type ArgumentsFit<S> = S extends readonly [infer T, ...infer Args]
       ? S
       : readonly [T, ...Wanted]
     : readonly [T]
-  : S;
+  : S extends abstract new (...args: infer Wanted) => unknown
+    ? [] extends Wanted
+      ? S
+      : readonly [S, ...Wanted]
+    : S;
 
 /** The steps themselves where each fits its neighbour; else the first that does not, as the type it should have had. */
 export type FittingSteps<Steps extends readonly unknown[]> = Steps extends readonly [infer A, infer B, ...infer Rest]

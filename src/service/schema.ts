@@ -73,7 +73,8 @@ function unwrap<O>(result: StandardSchemaV1.Result<O>, role: SchemaRole): O {
 }
 
 function toFieldIssue(issue: StandardSchemaV1.Issue): FieldIssue {
-  const path = (issue.path ?? []).map((segment) => {
+  // Not its own map: some libraries' paths are a class that extends Array, and so would be what that gives.
+  const path = Array.from(issue.path ?? [], (segment) => {
     const key = typeof segment === "object" ? segment.key : segment;
     return typeof key === "number" ? key : String(key);
   });

@@ -34,7 +34,7 @@ export interface ServiceContext {
    * Times a part of the call. The time appears under this name in the request's log line and in the metrics, so choose names
    * from a small fixed set.
    */
-  stage<T>(name: string, work: () => T): T;
+  readonly stage: <T>(name: string, work: () => T) => T;
 }
 
 /** What `setup` gets. */

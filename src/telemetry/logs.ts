@@ -62,7 +62,7 @@ export function requestLog(log: EngineLogger): Observer {
         ...fields,
         stage: error.stage,
         reason: error.message,
-        fields: error.issues.length > 0 ? error.issues.slice(0, 10).map(({ path }) => formatPath(path)) : undefined,
+        fields: error.issues.length > 0 ? error.issues.slice(0, 10).map(({ path }) => shorten(formatPath(path))) : undefined,
         cause: error.cause === undefined ? undefined : causeText(error.cause),
       };
       if (isMishap(error.code)) log.error(failure, "request failed");
@@ -75,6 +75,11 @@ export function requestLog(log: EngineLogger): Observer {
       else log.error(fields, text);
     },
   };
+}
+
+/** The keys of a map are the client's to choose. */
+function shorten(path: string): string {
+  return path.length > 100 ? `${path.slice(0, 100)}…` : path;
 }
 
 function stageTimes(event: RequestEvent): Readonly<Record<string, number>> {

@@ -5,7 +5,13 @@ import type { ServiceEntry } from "../engine/engine.ts";
 import type { Observer } from "../engine/observer.ts";
 import { fetchHandler, type FetchHandler } from "../runtime/http/fetch-handler.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { isDefinition, type AnyServiceDefinition, type ClientTypes, type ServiceDefinition, type ServicePolicy } from "../service/definition.ts";
+import {
+  isDefinition,
+  type AnyServiceDefinition,
+  type ClientTypes,
+  type ServiceDefinition,
+  type ServicePolicy,
+} from "../service/definition.ts";
 import { isServiceClass } from "../service/service.ts";
 
 /** A service, or several by name: what a module exports will do. */

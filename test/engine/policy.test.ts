@@ -39,7 +39,10 @@ describe("what is no limit", () => {
     ["maxBodyBytes", 2 ** 53],
   ])("%s: %s is refused by name", (name, value) => {
     expect(() => resolvePolicy(withPolicy({ [name]: value }))).toThrow(
-      expect.objectContaining({ code: "invalid_config", message: expect.stringContaining(`'s': ${name} must be a whole number`) as string }),
+      expect.objectContaining({
+        code: "invalid_config",
+        message: expect.stringContaining(`'s': ${name} must be a whole number`) as string,
+      }),
     );
   });
 

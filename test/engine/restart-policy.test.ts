@@ -12,7 +12,13 @@ describe("a worker that crashed", () => {
 
   test("waits longer each time it died before finishing one, and gives up at the fifth in 60 s", () => {
     const policy = new RestartPolicy();
-    expect([0, 1, 2, 3, 4].map((second) => policy.decide(false, second * 1000))).toEqual([again(100), again(200), again(400), again(800), never]);
+    expect([0, 1, 2, 3, 4].map((second) => policy.decide(false, second * 1000))).toEqual([
+      again(100),
+      again(200),
+      again(400),
+      again(800),
+      never,
+    ]);
   });
 
   test("is forgiven deaths of more than 60 s ago", () => {

@@ -36,7 +36,12 @@ export interface Serving extends AsyncDisposable {
   readonly lines: LogLine[];
   readonly events: RequestEvent[];
   /** Posts JSON text. */
-  post(path: string, body?: string | Uint8Array | ReadableStream, headers?: Record<string, string>, signal?: AbortSignal): Promise<Response>;
+  post(
+    path: string,
+    body?: string | Uint8Array | ReadableStream,
+    headers?: Record<string, string>,
+    signal?: AbortSignal,
+  ): Promise<Response>;
   get(path: string, init?: RequestInit): Promise<Response>;
 }
 
@@ -61,7 +66,7 @@ export async function serve(services: HttpRuntimeOptions["services"], options: P
         body,
         ...(signal && { signal }),
         ...(body instanceof ReadableStream && { duplex: "half" }),
-      } as RequestInit),
+      }),
     get: (path, init) => fetch(url + path, init),
     [Symbol.asyncDispose]: () => runtime.stop(),
   };
@@ -75,11 +80,11 @@ export async function problemOf(response: Response, status: number, code: string
   const text = await response.text();
   expect(text, "a problem's body").not.toBe("");
   const problem = JSON.parse(text) as Record<string, unknown>;
-  expect({ status: response.status, code: problem["code"] }, text).toEqual({ status, code });
+  expect({ status: response.status, code: problem.code }, text).toEqual({ status, code });
   expect(response.headers.get("content-type")).toMatch(/^application\/problem\+json(; charset=utf-8)?$/);
   expect(problem).toMatchObject({ type: "about:blank", status, title: expect.stringMatching(/^[A-Z][a-z ]+$/) as string });
-  expect(problem["detail"]).toMatch(/\S.*[.!]$/s);
-  expect(response.headers.get("x-request-id")).toBe(problem["requestId"]);
+  expect(problem.detail).toMatch(/\S.*[.!]$/s);
+  expect(response.headers.get("x-request-id")).toBe(problem.requestId);
   expectNoLeak(text);
   return problem;
 }

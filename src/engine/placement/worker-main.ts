@@ -82,6 +82,8 @@ class ChunkReceiver implements AsyncIterableIterator<Uint8Array, undefined> {
 
 async function start(): Promise<FullService> {
   const definition = await new ServiceLoader(init.spec).definition();
+  // The engine may have been stopped in the meantime.
+  setupAborter.signal.throwIfAborted();
   const service = new FullService(definition.create(), { ...definition, policy: { maxBodyBytes: init.maxBodyBytes } });
   await service.setup({ signal: setupAborter.signal, log: logger({}) });
   return service;

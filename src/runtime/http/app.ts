@@ -1,5 +1,12 @@
 import type { Socket } from "node:net";
-import { fastify, type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from "fastify";
+import {
+  fastify,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions,
+} from "fastify";
 import { ServableError } from "../../errors.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { problemAnswer } from "./exchange.ts";
@@ -48,16 +55,12 @@ export function createApp(engine: Engine, tls: TlsMaterial | undefined): Fastify
   return app;
 }
 
-/** Answers what has no route. Added as a hook, after those that check who asks, and before a body is read. */
-export function refuseUnknownPaths(app: FastifyInstance, engine: Engine): void {
-  app.addHook("onRequest", (request, reply, done) => {
-    if (!request.is404) {
-      done();
-      return;
-    }
+/** Answers what has no route. In the services' scope: there its hooks have checked who asks, and no body is read. */
+export function refuseUnknownPaths(scope: FastifyInstance, engine: Engine): void {
+  scope.setNotFoundHandler((request, reply) => {
     const error = unknownPath(engine, request);
     engine.refused(request.id, undefined, error, reply.elapsedTime);
-    void send(reply, problemAnswer(error, request.id));
+    return send(reply, problemAnswer(error, request.id));
   });
 }
 
@@ -90,7 +93,9 @@ function toServableError(thrown: FastifyError | ServableError): ServableError {
     case 415:
       return new ServableError("unsupported_media_type", "The content type is malformed.", { cause: thrown });
     default:
-      return new ServableError("internal", "Something went wrong in the server. Its log tells more, under this request id.", { cause: thrown });
+      return new ServableError("internal", "Something went wrong in the server. Its log tells more, under this request id.", {
+        cause: thrown,
+      });
   }
 }
 
@@ -103,8 +108,13 @@ function answerGarbage(thrown: Error & { readonly code?: string }, socket: Socke
   const slow = thrown.code === "ERR_HTTP_REQUEST_TIMEOUT";
   const error = slow
     ? new ServableError("request_timeout", "The request's head did not arrive in time.")
-    : new ServableError("invalid_request", thrown.code === "HPE_HEADER_OVERFLOW" ? "The request's head is too large." : "The request is not valid HTTP.");
+    : new ServableError(
+        "invalid_request",
+        thrown.code === "HPE_HEADER_OVERFLOW" ? "The request's head is too large." : "The request is not valid HTTP.",
+      );
   const { status, headers, body } = problemAnswer(error, crypto.randomUUID());
   const lines = Object.entries({ ...headers, "content-length": String(Buffer.byteLength(body as string)), connection: "close" });
-  socket.end(`HTTP/1.1 ${status} ${slow ? "Request Timeout" : "Bad Request"}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n${body as string}`);
+  socket.end(
+    `HTTP/1.1 ${status} ${slow ? "Request Timeout" : "Bad Request"}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n${body as string}`,
+  );
 }

@@ -114,10 +114,12 @@ function checkHead(engine: Engine, definition: AnyServiceDefinition, call: HttpC
 }
 
 function checkBatchHead(definition: AnyServiceDefinition, call: HttpCall): void {
-  if (definition.inputStream) throw new ServableError("not_found", `Service '${definition.name}' takes a stream, so it has no batch route.`);
+  if (definition.inputStream)
+    throw new ServableError("not_found", `Service '${definition.name}' takes a stream, so it has no batch route.`);
   const readsJson = definition.request.some(({ mediaTypes }) => mediaTypes.includes("application/json"));
   const writesJson = definition.response.some(({ mediaTypes }) => mediaTypes.includes("application/json"));
-  if (!readsJson || !writesJson) throw new ServableError("not_found", `Service '${definition.name}' does not speak JSON, so it has no batch route.`);
+  if (!readsJson || !writesJson)
+    throw new ServableError("not_found", `Service '${definition.name}' does not speak JSON, so it has no batch route.`);
   const essence = call.contentType?.split(";", 1)[0]?.trim().toLowerCase();
   if (essence !== undefined && essence !== "application/json") {
     throw new ServableError("unsupported_media_type", `A batch is a JSON list: send application/json, not '${essence.slice(0, 60)}'.`, {
@@ -129,9 +131,13 @@ function checkBatchHead(definition: AnyServiceDefinition, call: HttpCall): void 
 function checkStreamType(contentType: string | undefined): void {
   const essence = contentType?.split(";", 1)[0]?.trim().toLowerCase();
   if (essence === undefined || essence === "application/x-ndjson" || essence === "application/jsonl") return;
-  throw new ServableError("unsupported_media_type", `This service takes a stream: send application/x-ndjson, one JSON value a line, not '${essence.slice(0, 60)}'.`, {
-    details: { accepted: ["application/x-ndjson"] },
-  });
+  throw new ServableError(
+    "unsupported_media_type",
+    `This service takes a stream: send application/x-ndjson, one JSON value a line, not '${essence.slice(0, 60)}'.`,
+    {
+      details: { accepted: ["application/x-ndjson"] },
+    },
+  );
 }
 
 function checkLength(engine: Engine, definition: AnyServiceDefinition, call: HttpCall): void {
@@ -167,7 +173,12 @@ function respond(response: EncodedResponse, answer: Answer, execution: Execution
   return framed(response.items, framing, response.mediaType, requestId);
 }
 
-function framed(items: AsyncIterable<Uint8Array | string>, framing: NonNullable<Answer["framing"]>, mediaType: string, requestId: string): HttpAnswer {
+function framed(
+  items: AsyncIterable<Uint8Array | string>,
+  framing: NonNullable<Answer["framing"]>,
+  mediaType: string,
+  requestId: string,
+): HttpAnswer {
   return {
     status: 200,
     headers: {
@@ -185,7 +196,14 @@ async function* one<T>(item: T): AsyncGenerator<T> {
   yield await Promise.resolve(item);
 }
 
-function fail(engine: Engine, service: string, call: HttpCall, execution: Execution | undefined, thrown: unknown, since: number): HttpAnswer {
+function fail(
+  engine: Engine,
+  service: string,
+  call: HttpCall,
+  execution: Execution | undefined,
+  thrown: unknown,
+  since: number,
+): HttpAnswer {
   const error = toWireError(thrown);
   if (execution === undefined) engine.refused(call.requestId, service, error, performance.now() - since);
   else execution.fail(error);
@@ -199,7 +217,7 @@ export function problemAnswer(thrown: unknown, requestId: string): HttpAnswer {
   if (ServableError.isInstance(thrown)) {
     if (thrown.retryAfterMs !== undefined) headers["retry-after"] = String(Math.max(1, Math.ceil(thrown.retryAfterMs / 1_000)));
     const { allow } = thrown.details;
-    if (thrown.code === "method_not_allowed" && Array.isArray(allow)) headers["allow"] = allow.join(", ");
+    if (thrown.code === "method_not_allowed" && Array.isArray(allow)) headers.allow = allow.join(", ");
     if (thrown.code === "unauthenticated") headers["www-authenticate"] = "Bearer";
   }
   return { status: problem.status, headers, body: JSON.stringify(problem) };

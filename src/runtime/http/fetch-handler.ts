@@ -147,7 +147,8 @@ async function readAll(chunks: AsyncIterable<Uint8Array>, maxBytes: number): Pro
 /** @param onGone - called when the reader of a streamed answer leaves, which not every host tells by the request's signal */
 function toResponse({ status, headers: own, body }: HttpAnswer, requestId: string, onGone: () => void): Response {
   const headers = { "x-request-id": requestId, ...own };
-  if (typeof body === "string" || body instanceof Uint8Array) return new Response(body as ConstructorParameters<typeof Response>[0], { status, headers });
+  if (typeof body === "string" || body instanceof Uint8Array)
+    return new Response(body as ConstructorParameters<typeof Response>[0], { status, headers });
   const iterator = body[Symbol.asyncIterator]();
   const encoder = new TextEncoder();
   const stream = new ReadableStream<Uint8Array>({

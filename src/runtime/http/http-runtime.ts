@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Server as NetServer, type AddressInfo } from "node:net";
+import { createSecureContext } from "node:tls";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { ServableError, messageOf } from "../../errors.ts";
 import { Engine, type EngineStatus } from "../../engine/engine.ts";
@@ -16,6 +17,9 @@ import { OpenAnswers } from "./open-answers.ts";
 import { resolveHttpOptions, type HttpRuntimeOptions, type ResolvedHttpOptions } from "./options.ts";
 import { send, serviceFront } from "./service-front.ts";
 import { TokenFile } from "./tokens.ts";
+
+/** Open to everybody: an orchestrator has no token. */
+const healthPaths: ReadonlySet<string> = new Set(["/livez", "/startupz", "/readyz"]);
 
 /** Answers that are written get this time at least to be sent. */
 const flushMs = 1_000;
@@ -73,10 +77,11 @@ export class HttpRuntime implements Runtime {
    * @throws ServableError `load_failed`, `invalid_config`, `address_in_use`
    */
   async start(): Promise<void> {
-    if (this.#stopping !== undefined) throw stoppedEarly();
+    this.#goOnUnlessStopped();
     if (this.#started) throw new ServableError("invalid_argument", "A runtime is started once.");
     this.#started = true;
     const log = this.#options.log ?? (await createLogger());
+    this.#goOnUnlessStopped();
     const metrics = new Metrics();
     const engine = new Engine({
       services: this.#options.services,
@@ -88,15 +93,24 @@ export class HttpRuntime implements Runtime {
       await engine.load();
       metrics.watch(engine);
       this.#app = await this.#build(engine, metrics, log);
-      // `stop` may have come in between, and then nothing may listen any more.
-      if (this.#stopping === undefined) this.#url = await this.#listen(this.#app);
+      this.#goOnUnlessStopped();
+      this.#url = await this.#listen(this.#app);
       await engine.start();
     } catch (thrown) {
-      const failure = this.#stopping === undefined ? thrown : stoppedEarly();
+      const stopped = this.#isStopping;
       await this.stop();
       await this.#close();
-      throw failure;
+      throw stopped ? stoppedEarly() : thrown;
     }
+  }
+
+  get #isStopping(): boolean {
+    return this.#stopping !== undefined;
+  }
+
+  /** `stop` may come between any two steps of `start`. */
+  #goOnUnlessStopped(): void {
+    if (this.#isStopping) throw stoppedEarly();
   }
 
   stop(): Promise<void> {
@@ -125,7 +139,7 @@ export class HttpRuntime implements Runtime {
 
   async #build(engine: Engine, metrics: Metrics, log: EngineLogger): Promise<FastifyInstance> {
     const { auth, tls, corsOrigins, page } = this.#resolved;
-    const app = await createApp(engine, tls && readTls(tls));
+    const app = createApp(engine, tls && readTls(tls));
     if (corsOrigins.length > 0) {
       const { default: cors } = await import("@fastify/cors");
       await app.register(cors, {
@@ -135,19 +149,14 @@ export class HttpRuntime implements Runtime {
       });
     }
     this.#answers.watch(app.server);
-    // In a scope of its own, which the hooks of a user's authentication, added below, do not reach.
-    await app.register((scope, _options, done) => {
-      healthFront(scope, { engine });
-      done();
-    });
     if (auth !== undefined && "tokenFile" in auth) this.#guard(app, engine, new TokenFile(auth.tokenFile, log));
-    if (auth !== undefined && "plugin" in auth) await auth.plugin(app, {});
-    refuseUnknownPaths(app, engine);
-    await app.register((scope, _options, done) => {
+    healthFront(app, { engine });
+    await app.register(async (scope) => {
+      if (auth !== undefined && "plugin" in auth) await auth.plugin(scope, {});
       serviceFront(scope, { engine });
       metricsFront(scope, { engine, metrics });
       docsFront(scope, { engine, authenticated: auth !== undefined, page });
-      done();
+      refuseUnknownPaths(scope, engine);
     });
     await this.#options.configure?.(app);
     return app;
@@ -184,7 +193,7 @@ function stoppedEarly(): ServableError {
 
 function isPublic(request: FastifyRequest): boolean {
   const url = request.routeOptions.url;
-  return url !== undefined && pagePaths.has(url);
+  return url !== undefined && (healthPaths.has(url) || pagePaths.has(url));
 }
 
 function readTls({ certFile, keyFile }: NonNullable<HttpRuntimeOptions["tls"]>): { readonly cert: Buffer; readonly key: Buffer } {
@@ -195,16 +204,32 @@ function readTls({ certFile, keyFile }: NonNullable<HttpRuntimeOptions["tls"]>):
       throw new ServableError("invalid_config", `The TLS ${what} ${file} can't be read: ${messageOf(thrown)}`, { cause: thrown });
     }
   };
-  return { cert: read(certFile, "certificate"), key: read(keyFile, "key") };
+  const material = { cert: read(certFile, "certificate"), key: read(keyFile, "key") };
+  try {
+    createSecureContext(material);
+  } catch (thrown) {
+    throw new ServableError("invalid_config", `The TLS certificate ${certFile} and key ${keyFile} can't be used: ${messageOf(thrown)}`, {
+      cause: thrown,
+    });
+  }
+  return material;
 }
 
 function listenFailure(thrown: unknown, host: string, port: number): unknown {
   const code = thrown instanceof Error && "code" in thrown ? thrown.code : undefined;
   switch (code) {
     case "EADDRINUSE":
-      return new ServableError("address_in_use", `Port ${port} on ${host} is taken by another program. Stop it, or choose another port with --port.`, { cause: thrown });
+      return new ServableError(
+        "address_in_use",
+        `Port ${port} on ${host} is taken by another program. Stop it, or choose another port with --port.`,
+        { cause: thrown },
+      );
     case "EACCES":
-      return new ServableError("address_in_use", `Port ${port} on ${host} may not be used by this user. Choose one above 1023 with --port.`, { cause: thrown });
+      return new ServableError(
+        "address_in_use",
+        `Port ${port} on ${host} may not be used by this user. Choose one above 1023 with --port.`,
+        { cause: thrown },
+      );
     case "EADDRNOTAVAIL":
     case "ENOTFOUND":
       return new ServableError("address_in_use", `This machine has no address ${host}. Choose another with --host.`, { cause: thrown });

@@ -10,7 +10,11 @@ export function nodeBody(message: IncomingMessage): BodySource {
   };
 }
 
-function readWhole(message: IncomingMessage, maxBytes: number, onStart?: (abort: (error: ServableError) => void) => void): Promise<Uint8Array> {
+function readWhole(
+  message: IncomingMessage,
+  maxBytes: number,
+  onStart?: (abort: (error: ServableError) => void) => void,
+): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const parts: Uint8Array[] = [];
     let size = 0;

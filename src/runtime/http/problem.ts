@@ -20,7 +20,13 @@ export const problemMediaType = "application/problem+json";
 const maxIssues = 100;
 
 /** Codes of mishaps inside; what they say is for the operator, who finds it in the log. */
-export const internalCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["invalid_argument", "invalid_config", "load_failed", "address_in_use", "missing_dependency"]);
+export const internalCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "invalid_argument",
+  "invalid_config",
+  "load_failed",
+  "address_in_use",
+  "missing_dependency",
+]);
 
 /** Turns an error into what the client sees; anything that is not a ServableError is `internal` and says nothing of itself. */
 export function problemOf(thrown: unknown, requestId: string | undefined): Problem {

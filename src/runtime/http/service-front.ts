@@ -24,8 +24,22 @@ export function serviceFront(app: FastifyInstance, { engine }: FrontOptions): vo
   // Takes everything, too; unlike "*", Fastify remembers what it took, and need not read the header anew each time.
   app.addContentTypeParser(/^/, leaveBody);
   for (const definition of engine.definitions.values()) {
-    route(app, engine, "POST", `/${definition.name}`, (request, reply) => answerCall(engine, definition, toCall(request, reply)), definition);
-    route(app, engine, "POST", `/${definition.name}/batch`, (request, reply) => answerBatchCall(engine, definition, toCall(request, reply)), definition);
+    route(
+      app,
+      engine,
+      "POST",
+      `/${definition.name}`,
+      (request, reply) => answerCall(engine, definition, toCall(request, reply)),
+      definition,
+    );
+    route(
+      app,
+      engine,
+      "POST",
+      `/${definition.name}/batch`,
+      (request, reply) => answerBatchCall(engine, definition, toCall(request, reply)),
+      definition,
+    );
   }
 }
 

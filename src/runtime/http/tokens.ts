@@ -20,7 +20,8 @@ export class TokenFile {
     this.#path = path;
     this.#log = log;
     this.#hashes = read(path);
-    if (this.#hashes.length === 0) throw new ServableError("invalid_config", `The token file ${path} has no token in it; write one a line.`);
+    if (this.#hashes.length === 0)
+      throw new ServableError("invalid_config", `The token file ${path} has no token in it; write one a line.`);
     // Polled: a watch would miss the swapped symlink by which Kubernetes changes a mounted secret.
     watchFile(path, { interval: checkEveryMs, persistent: false }, this.#reload);
   }

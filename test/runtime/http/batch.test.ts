@@ -108,18 +108,24 @@ describe("a list", () => {
     const list = Array.from({ length: 10_001 }, (_, x) => x);
     expect(await batch("/count", list.slice(1).fill(0))).toHaveLength(10_000);
     const problem = await problemOf(await server.post("/count/batch", JSON.stringify(list)), 413, "payload_too_large");
-    expect(problem["maxItems"]).toBe(10_000);
+    expect(problem.maxItems).toBe(10_000);
   });
 
   test.each(["{}", "1", "null", '"[]"'])("%s is none", async (body) => {
-    expect((await problemOf(await server.post("/double/batch", body), 400, "invalid_request"))["detail"]).toBe("A batch is a JSON list of inputs.");
+    expect((await problemOf(await server.post("/double/batch", body), 400, "invalid_request")).detail).toBe(
+      "A batch is a JSON list of inputs.",
+    );
   });
 
   test("that is not JSON, empty, of another type, or too large", async () => {
     await problemOf(await server.post("/double/batch", "[1,"), 400, "invalid_request");
     await problemOf(await server.post("/double/batch", ""), 400, "invalid_request");
-    const problem = await problemOf(await server.post("/double/batch", "[]", { "content-type": "text/csv" }), 415, "unsupported_media_type");
-    expect(problem["accepted"]).toEqual(["application/json"]);
+    const problem = await problemOf(
+      await server.post("/double/batch", "[]", { "content-type": "text/csv" }),
+      415,
+      "unsupported_media_type",
+    );
+    expect(problem.accepted).toEqual(["application/json"]);
     await problemOf(await server.post("/double/batch", " ".repeat(16 * 1024 * 1024 + 1)), 413, "payload_too_large");
   });
 
@@ -128,13 +134,22 @@ describe("a list", () => {
   });
 
   test("each item's stream is a list, and one that fails is an error", async () => {
-    expect(await batch("/count", [0, 3, 2])).toEqual([{ output: [] }, { output: [0, 1, 2] }, { error: expect.objectContaining({ code: "service_failed" }) as unknown }]);
+    expect(await batch("/count", [0, 3, 2])).toEqual([
+      { output: [] },
+      { output: [0, 1, 2] },
+      { error: expect.objectContaining({ code: "service_failed" }) as unknown },
+    ]);
   });
 
   test("has one event for each item", async () => {
     const before = server.events.length;
     await batch("/double", [{ x: 1 }, { x: "2" }], { "x-request-id": "ev" });
-    expect(server.events.slice(before).map(({ requestId, outcome }) => [requestId, outcome]).sort()).toEqual([
+    expect(
+      server.events
+        .slice(before)
+        .map(({ requestId, outcome }) => [requestId, outcome])
+        .sort(),
+    ).toEqual([
       ["ev/0", "ok"],
       ["ev/1", "invalid_request"],
     ]);
@@ -171,7 +186,7 @@ describe("limits", () => {
     await problemOf(await server.post("/single", "1"), 503, "overloaded");
     gate.resolve();
     expect(await list).toEqual([{ output: "hold" }, { output: 2 }]);
-    await until(() => server.runtime.status?.services["single"]?.inFlight === 0, "the place");
+    await until(() => server.runtime.status?.services.single?.inFlight === 0, "the place");
   });
 
   test("the deadline is that of the whole list", async () => {
@@ -187,7 +202,7 @@ describe("limits", () => {
     await until(() => running.started.length === 1, "the first item");
     leaver.abort();
     expect(await left).toBe("left");
-    await until(() => server.runtime.status?.services["single"]?.inFlight === 0, "the places");
+    await until(() => server.runtime.status?.services.single?.inFlight === 0, "the places");
     expect(running.started).toEqual(["abort", "aborted"]);
   });
 });

@@ -1,7 +1,7 @@
 import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
-import { ServableError, defineService } from "servable";
+import { type ServableError, defineService } from "servable";
 import { HttpRuntime } from "servable/http";
 import { beforeEach, describe, expect, test } from "vitest";
 import { deferred, keepLog, openRaw, parseAnswer, problemOf, serve, until } from "../../support/serving.ts";
@@ -30,11 +30,14 @@ const big = defineService({
     return { value, text: "x".repeat(3_000_000) };
   },
 });
-const deaf = defineService({ name: "deaf", call: async () => {
-  log.push("begun");
-  await gate.promise;
-  return "late";
-} });
+const deaf = defineService({
+  name: "deaf",
+  call: async () => {
+    log.push("begun");
+    await gate.promise;
+    return "late";
+  },
+});
 const polite = defineService({
   name: "polite",
   async call(_value, { signal }) {
@@ -86,7 +89,10 @@ describe("health", () => {
     };
     expect(await health("/livez")).toEqual([200, { status: "alive" }]);
     expect(await health("/startupz")).toEqual([503, { status: "starting" }]);
-    expect(await health("/readyz")).toMatchObject([503, { status: "starting", reason: "starting", services: { slow: { ready: 0, total: 1 } } }]);
+    expect(await health("/readyz")).toMatchObject([
+      503,
+      { status: "starting", reason: "starting", services: { slow: { ready: 0, total: 1 } } },
+    ]);
     const early = await fetch(`${url}/hold`, { method: "POST", body: "1", headers: { "content-type": "application/json" } });
     expect(early.headers.get("retry-after")).toBe("1");
     await problemOf(early, 503, "not_ready");
@@ -143,7 +149,7 @@ describe("stop", () => {
     other.write("POST /hold HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n1");
     const answers = await other.closed;
     const refused = parseAnswer(answers.slice(answers.lastIndexOf("HTTP/1.1")));
-    expect((await problemOf(refused, 503, "not_ready"))["detail"]).toContain("shutting down");
+    expect((await problemOf(refused, 503, "not_ready")).detail).toContain("shutting down");
 
     gate.resolve();
     const answered = await Promise.all(held);
@@ -190,7 +196,7 @@ describe("stop", () => {
     await until(() => log.length === 1, "the call");
     await server.runtime.stop();
     expect(log).toEqual(["begun", "aborted cancelled"]);
-    expect((await problemOf(await answering, 499, "cancelled"))["detail"]).toContain("shut down");
+    expect((await problemOf(await answering, 499, "cancelled")).detail).toContain("shut down");
   });
 
   test("a list still in hand when the grace time is over ends there", async () => {
@@ -219,8 +225,8 @@ describe("stop", () => {
     const begin = performance.now();
     await server.runtime.stop();
     expect(performance.now() - begin).toBeLessThan(8_000);
-    expect(server.runtime.status?.services["flood"]?.running).toBe(0);
-    expect(server.runtime.status?.services["deaf"]?.running).toBe(1);
+    expect(server.runtime.status?.services.flood?.running).toBe(0);
+    expect(server.runtime.status?.services.deaf?.running).toBe(1);
     stuck.socket.destroy();
     gate.resolve();
   });
@@ -262,8 +268,17 @@ describe("stop", () => {
     await expect(fetch(`${url}/livez`)).rejects.toThrow();
   });
 
-  test.each([0, 1, 2, 5, 10, 20])("%i microtasks after the start leaves nothing behind", async (turns) => {
-    const runtime = new HttpRuntime({ services: [hold], port: 0, log: keepLog(), graceMs: 100 });
+  test.each([
+    [0, keepLog()],
+    [1, keepLog()],
+    [2, keepLog()],
+    [5, keepLog()],
+    [10, keepLog()],
+    [20, keepLog()],
+    [0, undefined],
+    [1, undefined],
+  ])("%i microtasks after the start leaves nothing behind", async (turns, log) => {
+    const runtime = new HttpRuntime({ services: [hold], port: 0, log, graceMs: 100 });
     const starting = runtime.start().then(
       () => "started",
       (thrown: unknown) => (thrown as ServableError).code,
@@ -272,6 +287,7 @@ describe("stop", () => {
     if (turns > 5) await new Promise((resolve) => setImmediate(resolve));
     await runtime.stop();
     expect(["started", "cancelled"]).toContain(await starting);
+    expect(["stopped", undefined]).toContain(runtime.status?.state);
     let url: string | undefined;
     try {
       ({ url } = runtime);
@@ -293,7 +309,10 @@ describe("start", () => {
     const squatter = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => squatter.once("listening", resolve));
     const { port } = squatter.address() as AddressInfo;
-    await expect(serve([hold], { port })).rejects.toMatchObject({ code: "address_in_use", message: expect.stringContaining(`Port ${port} on 127.0.0.1 is taken`) as string });
+    await expect(serve([hold], { port })).rejects.toMatchObject({
+      code: "address_in_use",
+      message: expect.stringContaining(`Port ${port} on 127.0.0.1 is taken`) as string,
+    });
     await new Promise((resolve) => squatter.close(resolve));
     await (await serve([hold], { port })).runtime.stop();
   });
@@ -329,7 +348,9 @@ describe("start", () => {
     [{ host: "0.0.0.0" }, /let anybody in/],
     [{ host: "::" }, /let anybody in/],
   ])("with %j is refused when it is made", (options, message) => {
-    expect(() => new HttpRuntime({ services: [hold], ...options })).toThrow(expect.objectContaining({ code: "invalid_config", message: expect.stringMatching(message) as string }));
+    expect(() => new HttpRuntime({ services: [hold], ...options })).toThrow(
+      expect.objectContaining({ code: "invalid_config", message: expect.stringMatching(message) as string }),
+    );
   });
 
   test("off loopback is possible on purpose", async () => {

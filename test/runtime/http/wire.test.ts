@@ -15,11 +15,16 @@ const services = [
     },
   }),
   defineService({ name: "impatient", policy: { deadlineMs: 60 }, call: (value) => value }),
-  defineService({ name: "impatient-stream", input: streamOf(z.number()), policy: { deadlineMs: 60 }, call: async (items) => {
-    let sum = 0;
-    for await (const item of items) sum += item;
-    return sum;
-  } }),
+  defineService({
+    name: "impatient-stream",
+    input: streamOf(z.number()),
+    policy: { deadlineMs: 60 },
+    call: async (items) => {
+      let sum = 0;
+      for await (const item of items) sum += item;
+      return sum;
+    },
+  }),
   defineService({
     name: "hold",
     policy: { concurrency: 1, queue: 1 },
@@ -51,7 +56,7 @@ describe("what is not HTTP", () => {
     const answer = await connection.closed;
     expect(answer).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
     const problem = await problemOf(parseAnswer(answer), 400, "invalid_request");
-    expect(problem["detail"]).toMatch(detail);
+    expect(problem.detail).toMatch(detail);
   });
 
   test("no Host header", async () => {
@@ -83,15 +88,15 @@ describe("a body", () => {
     connection.write("POST /impatient HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\ncontent-type: application/json\r\n\r\n[1,");
     const answer = parseAnswer(await connection.closed);
     expect(answer.headers.get("connection")).toBe("close");
-    expect((await problemOf(answer, 408, "request_timeout"))["detail"]).toBe("The request's body did not arrive within 60 ms.");
-    expect(server.runtime.status?.services["impatient"]).toMatchObject({ inFlight: 0, running: 0, queued: 0 });
+    expect((await problemOf(answer, 408, "request_timeout")).detail).toBe("The request's body did not arrive within 60 ms.");
+    expect(server.runtime.status?.services.impatient).toMatchObject({ inFlight: 0, running: 0, queued: 0 });
   });
 
   test("of a batch that is too slow", async () => {
     using connection = await openRaw(server.port);
     connection.write("POST /impatient/batch HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n[1,");
     await problemOf(parseAnswer(await connection.closed), 408, "request_timeout");
-    expect(server.runtime.status?.services["impatient"]).toMatchObject({ inFlight: 0 });
+    expect(server.runtime.status?.services.impatient).toMatchObject({ inFlight: 0 });
   });
 
   test("streamed to a service that does not get its items in time", async () => {
@@ -106,9 +111,9 @@ describe("a body", () => {
     const before = server.events.length;
     const connection = await openRaw(server.port);
     connection.write("POST /hold HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\ncontent-type: application/json\r\n\r\n[1,");
-    await until(() => server.runtime.status?.services["hold"]?.inFlight === 1, "the request");
+    await until(() => server.runtime.status?.services.hold?.inFlight === 1, "the request");
     connection.socket.resetAndDestroy();
-    await until(() => server.runtime.status?.services["hold"]?.inFlight === 0, "the place");
+    await until(() => server.runtime.status?.services.hold?.inFlight === 0, "the place");
     expect(held).toEqual([]);
     await until(() => server.events.length > before, "the event");
     expect(["cancelled", "invalid_request"]).toContain(server.events.at(-1)?.outcome);
@@ -156,21 +161,34 @@ describe("the request's id", () => {
     expect(await response.json()).toBe(given);
   });
 
-  test.each(["/readyz", "/livez", "/startupz", "/metrics", "/openapi.json", "/", "/page.js", "/nobody", "/echo"])("GET %s answers with it, too", async (path) => {
-    expect((await server.get(path, { headers: { "x-request-id": "me-1" } })).headers.get("x-request-id")).toBe("me-1");
-    expect((await server.get(path)).headers.get("x-request-id")).toMatch(/^[0-9a-f-]{36}$/);
-  });
+  test.each(["/readyz", "/livez", "/startupz", "/metrics", "/openapi.json", "/", "/page.js", "/nobody", "/echo"])(
+    "GET %s answers with it, too",
+    async (path) => {
+      expect((await server.get(path, { headers: { "x-request-id": "me-1" } })).headers.get("x-request-id")).toBe("me-1");
+      expect((await server.get(path)).headers.get("x-request-id")).toMatch(/^[0-9a-f-]{36}$/);
+    },
+  );
 });
 
 describe("what a service knows of the request", () => {
   test("headers in lower case, without what proves who the client is", async () => {
-    await server.post("/look", "1", { "X-Team": "a", authorization: "Bearer s3cret", cookie: "session=s3cret", "proxy-authorization": "s3cret" });
+    await server.post("/look", "1", {
+      "X-Team": "a",
+      authorization: "Bearer s3cret",
+      cookie: "session=s3cret",
+      "proxy-authorization": "s3cret",
+    });
     expect(seen.at(-1)?.metadata).toMatchObject({ "x-team": "a" });
     expect(JSON.stringify(seen.at(-1)?.metadata)).not.toContain("s3cret");
   });
 
   test("its deadline: the service's own, or less if the client says so", async () => {
-    for (const [header, atMost] of [[undefined, 30_000], ["5000", 5000], ["1e9", 30_000], ["1500.7", 1500]] as const) {
+    for (const [header, atMost] of [
+      [undefined, 30_000],
+      ["5000", 5000],
+      ["1e9", 30_000],
+      ["1500.7", 1500],
+    ] as const) {
       const begin = Date.now();
       await server.post("/look", "1", header === undefined ? {} : { "x-timeout-ms": header });
       const { deadline } = seen.at(-1)!;
@@ -180,7 +198,9 @@ describe("what a service knows of the request", () => {
   });
 
   test.each(["0", "-1", "soon", "NaN", "Infinity", ""])("a time-out of %j is refused", async (header) => {
-    expect((await problemOf(await server.post("/look", "1", { "x-timeout-ms": header }), 400, "invalid_request"))["detail"]).toContain("x-timeout-ms");
+    expect((await problemOf(await server.post("/look", "1", { "x-timeout-ms": header }), 400, "invalid_request")).detail).toContain(
+      "x-timeout-ms",
+    );
     await problemOf(await server.post("/look/batch", "[]", { "x-timeout-ms": header }), 400, "invalid_request");
   });
 });
@@ -190,21 +210,21 @@ describe("at the limit", () => {
     const first = server.post("/hold", "1");
     await until(() => held.length === 1, "the first");
     const second = server.post("/hold", "2");
-    await until(() => server.runtime.status?.services["hold"]?.queued === 1, "the second");
+    await until(() => server.runtime.status?.services.hold?.queued === 1, "the second");
 
     using connection = await openRaw(server.port);
     connection.write("POST /hold HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n");
     await until(() => connection.received().includes("\r\n\r\n{") && connection.received().endsWith("}"), "the refusal");
     const refused = parseAnswer(connection.received());
     expect(refused.headers.get("retry-after")).toBe("1");
-    expect((await problemOf(refused, 503, "overloaded"))["detail"]).toContain("'hold' is at its limit: 1 requests run and 1 wait");
+    expect((await problemOf(refused, 503, "overloaded")).detail).toContain("'hold' is at its limit: 1 requests run and 1 wait");
 
     held[0]?.resolve();
     expect(await (await first).json()).toBe(1);
     await until(() => held.length === 2, "the second's turn");
     held[1]?.resolve();
     expect(await (await second).json()).toBe(2);
-    expect(server.runtime.status?.services["hold"]).toMatchObject({ inFlight: 0, running: 0, queued: 0 });
+    expect(server.runtime.status?.services.hold).toMatchObject({ inFlight: 0, running: 0, queued: 0 });
   });
 
   test("a client that leaves the queue never runs", async () => {
@@ -213,10 +233,10 @@ describe("at the limit", () => {
     await until(() => held.length === 1, "the first");
     const leaver = new AbortController();
     const second = server.post("/hold", "2", {}, leaver.signal).catch(() => "left");
-    await until(() => server.runtime.status?.services["hold"]?.queued === 1, "the second");
+    await until(() => server.runtime.status?.services.hold?.queued === 1, "the second");
     leaver.abort();
     expect(await second).toBe("left");
-    await until(() => server.runtime.status?.services["hold"]?.queued === 0, "the leaving");
+    await until(() => server.runtime.status?.services.hold?.queued === 0, "the leaving");
     held[0]?.resolve();
     await first;
     expect(held.map(({ value }) => value)).toEqual([1]);

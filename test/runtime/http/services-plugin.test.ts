@@ -1,0 +1,117 @@
+import { fastify, type FastifyInstance } from "fastify";
+import { defineService } from "servable";
+import { servicesPlugin } from "servable/http";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { keepLog, problemOf, until, type LogLine } from "../../support/serving.ts";
+
+const steps: string[] = [];
+let release = (): void => undefined;
+const services = [
+  defineService({
+    name: "double",
+    input: z.object({ x: z.number() }),
+    output: z.object({ y: z.number() }),
+    setup: () => void steps.push("setup"),
+    call: ({ x }) => ({ y: 2 * x }),
+    close: () => void steps.push("close"),
+  }),
+  defineService({ name: "size", call: (value) => (value as string).length }),
+  defineService({
+    name: "hold",
+    async call(value) {
+      steps.push("begun");
+      await new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      return value;
+    },
+  }),
+  defineService({
+    name: "count",
+    async *call() {
+      yield 1;
+      yield 2;
+    },
+  }),
+];
+
+let app: FastifyInstance;
+let url: string;
+const lines: LogLine[] = [];
+beforeEach(async () => {
+  steps.length = 0;
+  lines.length = 0;
+  app = fastify();
+  app.setErrorHandler((error, _request, reply) => reply.code(418).send({ mine: (error as Error).message }));
+  app.setNotFoundHandler((_request, reply) => reply.code(404).send({ mine: "not found" }));
+  app.post("/mine", (request) => ({ got: request.body }));
+  app.post("/mine/fail", () => {
+    throw new Error("mine");
+  });
+  await app.register(servicesPlugin, { services, prefix: "/ml", health: true, openapi: true, log: keepLog(lines), graceMs: 5_000 });
+  url = await app.listen({ port: 0, host: "127.0.0.1" });
+});
+afterEach(() => app.close());
+
+const post = (path: string, body: string, headers: Record<string, string> = {}): Promise<Response> =>
+  fetch(url + path, { method: "POST", body, headers: { "content-type": "application/json", ...headers } });
+
+describe("services in an app of the user's own", () => {
+  test("answer under the prefix, streams and lists, too", async () => {
+    expect(await (await post("/ml/double", '{"x":2}')).json()).toEqual({ y: 4 });
+    expect(await (await post("/ml/double/batch", '[{"x":2}]')).json()).toEqual([{ output: { y: 4 } }]);
+    expect(await (await post("/ml/count", "null")).text()).toBe("1\n2\n");
+    expect((await fetch(`${url}/ml/readyz`)).status).toBe(200);
+    expect(((await (await fetch(`${url}/ml/openapi.json`)).json()) as { openapi: string }).openapi).toMatch(/^3\.1/);
+  });
+
+  test("and the user's own routes go on as before: JSON is parsed, errors and unknown paths are the user's", async () => {
+    expect(await (await post("/mine", '{"a":1}')).json()).toEqual({ got: { a: 1 } });
+    const broken = await post("/mine", "{");
+    expect([broken.status, Object.keys((await broken.json()) as object)]).toEqual([418, ["mine"]]);
+    const failed = await post("/mine/fail", "{}");
+    expect([failed.status, await failed.json()]).toEqual([418, { mine: "mine" }]);
+    const unknown = await post("/nobody", "{}");
+    expect([unknown.status, await unknown.json()]).toEqual([404, { mine: "not found" }]);
+  });
+
+  test("what is wrong with a call is a problem, malformed content types included", async () => {
+    expect((await problemOf(await post("/ml/double", '{"x":"2"}'), 400, "invalid_request")).errors).toMatchObject([{ path: "x" }]);
+    await problemOf(await post("/ml/double", "{"), 400, "invalid_request");
+    const problem = await problemOf(await post("/ml/double", "x", { "content-type": "nonsense" }), 415, "unsupported_media_type");
+    expect(problem.accepted).toContain("application/json");
+    const wrong = await problemOf(await fetch(`${url}/ml/double`), 405, "method_not_allowed");
+    expect(wrong.detail).toBe("/ml/double takes POST, not GET.");
+  });
+
+  test("have their own limits, not the app's", async () => {
+    const text = JSON.stringify("x".repeat(5_000_000));
+    expect(await (await post("/ml/size", text)).json()).toBe(5_000_000);
+    await problemOf(await post("/ml/size", JSON.stringify("x".repeat(17_000_000))), 413, "payload_too_large");
+  });
+
+  test("log a line for each request", async () => {
+    await (await post("/ml/double", '{"x":2}')).text();
+    expect(lines.filter(({ message }) => message === "request")).toMatchObject([{ fields: { service: "double", outcome: "ok" } }]);
+  });
+
+  test("start and stop with the app, and what is in flight finishes", async () => {
+    expect(steps).toEqual(["setup"]);
+    const held = post("/ml/hold", "1");
+    await until(() => steps.includes("begun"), "the call");
+    const closing = app.close();
+    await until(() => lines.length >= 0, "a turn");
+    release();
+    expect(await (await held).json()).toBe(1);
+    await closing;
+    expect(steps.at(-1)).toBe("close");
+  });
+});
+
+test("an app whose services can't be set up does not start", async () => {
+  const other = fastify();
+  const bad = defineService({ name: "bad", setup: () => Promise.reject(new Error("no model")), call: () => 1 });
+  await other.register(servicesPlugin, { services: [bad], log: keepLog() });
+  await expect(other.ready()).rejects.toMatchObject({ code: "load_failed" });
+});
