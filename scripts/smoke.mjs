@@ -79,10 +79,10 @@ async function pack() {
   const { stdout } = await npm(["pack", "--json", "--pack-destination", folder], root);
   const [{ filename, files, size }] = JSON.parse(stdout);
   const names = files.map((file) => file.path);
-  for (const name of ["dist/index.js", "dist/index.d.ts", "dist/cli/main.js", "LICENSE", "README.md"])
+  for (const name of ["dist/index.js", "dist/index.d.ts", "dist/cli/main.js", "docs/errors.md", "LICENSE", "README.md"])
     assert(names.includes(name), `no ${name}`);
   const stray = names.filter(
-    (name) => !/^(dist|web|templates)\/|^(LICENSE|README\.md|package\.json)$/.test(name) || name.includes(".stamp"),
+    (name) => !/^(dist|web|templates)\/|^docs\/[\w-]+\.md$|^(LICENSE|README\.md|package\.json)$/.test(name) || name.includes(".stamp"),
   );
   assert.deepEqual(stray, [], "files that do not belong in the package");
   say(`packed ${names.length} files, ${Math.round(size / 1024)} KiB`);

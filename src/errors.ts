@@ -84,7 +84,7 @@ export class ServableError extends Error {
   /** The request that failed, where it is known. */
   readonly requestId: string | undefined;
   /** The stage of the request that failed, for the log. */
-  stage: string | undefined;
+  readonly stage: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: ServableErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });

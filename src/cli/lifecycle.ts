@@ -9,6 +9,8 @@ type EndingSignal = keyof typeof signalNumbers;
 const sameSignalMs = 500;
 /** Beyond the grace time: for closing services, some of which may hang. */
 const closingMs = 15_000;
+/** How often is looked whether npm still lives. */
+const parentCheckMs = 500;
 
 /**
  * Listens to what asks a process to end.
@@ -31,6 +33,22 @@ export function onEndSignals(onFirst: (signal: EndingSignal) => void, onSecond: 
   }
 }
 
+/**
+ * Under npm or npx: has `onGone` called when what started this process is gone. A SIGTERM to npm ends npm and the shell between, and
+ * neither passes it on: without this the server would live on, unseen, and hold its port. Elsewhere a process may outlive its parent.
+ */
+export function onNpmGone(onGone: () => void): void {
+  const { npm_lifecycle_event: lifecycleEvent, npm_execpath: npmPath } = process.env;
+  if (lifecycleEvent === undefined && npmPath === undefined) return;
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    onGone();
+  }, parentCheckMs);
+  timer.unref();
+}
+
 /** What a {@link Lifecycle} ends: the part of a runtime that it needs. */
 export interface Stoppable {
   readonly status: EngineStatus | undefined;
@@ -38,7 +56,8 @@ export interface Stoppable {
 }
 
 /**
- * Ends this process in good order, whatever asks for it: a signal, the supervisor of `--watch`, or an exception that nobody caught.
+ * Ends this process in good order, whatever asks for it: a signal, the end of the npm that started it, the supervisor of
+ * `--watch`, or an exception that nobody caught.
  * Not ready, no new work, what is in flight finishes, exit.
  */
 export class Lifecycle {
@@ -67,6 +86,14 @@ export class Lifecycle {
     process.on("uncaughtException", (thrown: unknown) => {
       log.error(thrown instanceof Error ? { err: thrown } : { reason: messageOf(thrown) }, "uncaught exception, stopping");
       void this.end(1);
+    });
+  }
+
+  /** Ends this process with the npm that started it; see {@link onNpmGone}. */
+  followNpm(): void {
+    onNpmGone(() => {
+      if (this.#ending === undefined) this.#log.info({}, "npm, which started this, is gone; stopping: what is in flight finishes first");
+      void this.end(0);
     });
   }
 

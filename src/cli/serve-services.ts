@@ -8,6 +8,7 @@ import type { ServicePolicy } from "../service/definition.ts";
 import type { ServiceLoader } from "../service/loader.ts";
 import { createLogger, type LogOptions } from "../telemetry/logs.ts";
 import { Lifecycle } from "./lifecycle.ts";
+import { writeError } from "./print.ts";
 import { readyText, type ServedService } from "./ready-text.ts";
 import { obeySupervisor } from "./watch.ts";
 
@@ -37,7 +38,8 @@ export async function serveServices(plan: ServePlan): Promise<void> {
   const { graceMs } = resolveHttpOptions({ ...plan.http, services: [] });
   const log = await createLogger(plan.log);
   const lifecycle = new Lifecycle(log, graceMs);
-  obeySupervisor(() => void lifecycle.end(0));
+  const isSupervised = obeySupervisor(() => void lifecycle.end(0));
+  if (!isSupervised) lifecycle.followNpm();
   try {
     const found = await plan.find(log);
     await refuseSameNames(found);
@@ -91,14 +93,18 @@ async function refuseSameNames(found: readonly FoundService[]): Promise<void> {
 
 async function tellReady(runtime: HttpRuntime, found: readonly FoundService[], plan: ServePlan, log: EngineLogger): Promise<void> {
   const services: ServedService[] = [];
+  const withoutWorkers: string[] = [];
   for (const { loader, policy } of found) {
     const definition = await loader.definition();
     const status = runtime.status?.services[definition.name];
     if (status === undefined) continue;
     services.push({ definition, placement: status.placement, workers: status.total });
-    if (status.placement === "inline" && policy.workers !== undefined) {
-      log.warn({ service: definition.name }, "workers has no effect on a service that runs inline; ask for placement thread");
-    }
+    if (status.placement === "inline" && policy.workers !== undefined) withoutWorkers.push(definition.name);
+  }
+  // Not in the log, whose level may hide it: whoever asked for workers is to know that there are none.
+  if (withoutWorkers.length > 0) {
+    const names = withoutWorkers.join(", ");
+    await writeError(`servable: workers has no effect on a service that runs inline (${names}); ask for placement thread, too.\n`);
   }
   const { url } = runtime;
   const isPretty = (plan.log.format ?? (process.stdout.isTTY ? "pretty" : "json")) === "pretty";

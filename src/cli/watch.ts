@@ -2,7 +2,7 @@ import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { relative, sep } from "node:path";
 import { watch as watchFiles, type FSWatcher } from "chokidar";
-import { onEndSignals } from "./lifecycle.ts";
+import { onEndSignals, onNpmGone } from "./lifecycle.ts";
 
 /** What a service is made of. A log or a result that is written into the folder must not start it again, for ever. */
 const watchedFiles = /\.([cm]?[jt]sx?|json|ya?ml|onnx|wasm)$/;
@@ -34,19 +34,28 @@ export async function superviseWithWatch(options: SupervisorOptions): Promise<ne
       process.exit(exitCode);
     },
   );
+  onNpmGone(() => {
+    say("npm, which started this, is gone; stopping");
+    void supervisor.end();
+  });
   await supervisor.start();
   return new Promise(() => undefined);
 }
 
-/** In a child of a {@link Supervisor}: has `stop` called when the supervisor says so, or is gone. */
-export function obeySupervisor(stop: () => void): void {
-  if (process.env[supervisedVariable] === undefined || process.send === undefined) return;
+/**
+ * In a child of a {@link Supervisor}: has `stop` called when the supervisor says so, or is gone.
+ *
+ * @returns whether this is one
+ */
+export function obeySupervisor(stop: () => void): boolean {
+  if (process.env[supervisedVariable] === undefined || process.send === undefined) return false;
   // Not for the processes that a service starts.
   Reflect.deleteProperty(process.env, supervisedVariable);
   process.on("message", (message) => {
     if (message === stopMessage) stop();
   });
   process.on("disconnect", stop);
+  return true;
 }
 
 class Supervisor {
@@ -57,7 +66,7 @@ class Supervisor {
   #timer: NodeJS.Timeout | undefined;
   #reloading: Promise<void> | undefined;
   #changedMeanwhile = false;
-  #ending = false;
+  #ending: Promise<void> | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -69,8 +78,12 @@ class Supervisor {
   }
 
   /** Stops the child, then ends this process. */
-  async end(): Promise<void> {
-    this.#ending = true;
+  end(): Promise<void> {
+    this.#ending ??= this.#end();
+    return this.#ending;
+  }
+
+  async #end(): Promise<void> {
     clearTimeout(this.#timer);
     await this.#watcher?.close();
     await this.#reloading;
@@ -104,7 +117,7 @@ class Supervisor {
   }
 
   #changed(path: string): void {
-    if (this.#ending) return;
+    if (this.#ending !== undefined) return;
     if (this.#reloading !== undefined) {
       this.#changedMeanwhile = true;
       return;
@@ -121,7 +134,7 @@ class Supervisor {
   async #reload(): Promise<void> {
     await this.#stopChild();
     await this.#watchFolders();
-    if (!this.#ending) this.#startChild();
+    if (this.#ending === undefined) this.#startChild();
   }
 
   #startChild(): void {
@@ -132,7 +145,7 @@ class Supervisor {
     child.once("exit", (code, signal) => {
       if (this.#child !== child) return;
       this.#child = undefined;
-      if (this.#ending) return;
+      if (this.#ending !== undefined) return;
       if (code === 0) void this.end();
       else say(`it ended${signal === null ? "" : ` by ${signal}`}; waiting for a change`);
     });

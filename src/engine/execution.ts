@@ -83,7 +83,7 @@ export class Execution implements Waiter {
       this.#reject = reject;
       this.#state = "queued";
       this.#request = request;
-      this.#queuedAt = performance.now();
+      this.#queuedAt = this.context.begin("queue");
       this.#host.gate.acquire(this);
     });
   }
@@ -91,6 +91,8 @@ export class Execution implements Waiter {
   /** Called by the gate, with the slot taken. */
   start(): void {
     this.context.record("queue", this.#queuedAt);
+    // Placed here, the service tells its stages itself; of one placed elsewhere this is all that is known if it is cut off.
+    this.context.begin("call");
     this.#state = "running";
     this.#working = true;
     const request = this.#request;
@@ -126,6 +128,7 @@ export class Execution implements Waiter {
   fail(error: ServableError): void {
     if (this.#state === "settled") return;
     const wasQueued = this.#state === "queued" && this.#host.gate.forsake(this);
+    this.context.recordOpen();
     this.context.abort(error);
     this.#settle(error);
     this.#reject?.(error);

@@ -43,6 +43,7 @@ export class HostedService implements ExecutionHost {
     this.finished = options.finished;
     this.left = options.left;
     this.#placement = this.#place(options);
+    this.#warnOfBlankSchemas();
   }
 
   get service(): string {
@@ -66,6 +67,21 @@ export class HostedService implements ExecutionHost {
       await this.#placement.stop();
     } catch (thrown) {
       this.log.error({ err: thrown }, "close failed");
+    }
+  }
+
+  /** OpenAPI, and so every reader of the page, then learns nothing of this side. */
+  #warnOfBlankSchemas(): void {
+    const { name, inputJsonSchema, outputJsonSchema, request, response } = this.definition;
+    const sides = [
+      ["input", inputJsonSchema, request],
+      ["output", outputJsonSchema, response],
+    ] as const;
+    for (const [side, schema, handlers] of sides) {
+      if (schema !== undefined || !handlers.some(({ mediaTypes }) => mediaTypes.includes("application/json"))) continue;
+      this.log.warn(
+        `OpenAPI says {} for the ${side} of service '${name}': give it a schema that tells its JSON Schema, or jsonSchema.${side}`,
+      );
     }
   }
 

@@ -1,4 +1,5 @@
 import { ServableError } from "../errors.ts";
+import { isThenable } from "./chain.ts";
 import type { Logger, ServiceContext } from "./service.ts";
 
 /** How long one part of a request took. */
@@ -41,6 +42,8 @@ export class CallContext implements ServiceContext {
   #log: Logger | undefined;
   #controller: AbortController | undefined;
   #abortReason: ServableError | undefined;
+  #openStage: string | undefined;
+  #openSince = 0;
 
   constructor(init: CallContextInit = {}) {
     this.requestId = init.requestId ?? crypto.randomUUID();
@@ -85,9 +88,22 @@ export class CallContext implements ServiceContext {
     this.#controller?.abort(reason);
   }
 
-  /** Notes the time of a stage that began at `since` (`performance.now()`). */
+  /** Notes that a stage begins. @returns when, for `record` (`performance.now()`) */
+  begin(stage: string): number {
+    this.#openStage = stage;
+    this.#openSince = performance.now();
+    return this.#openSince;
+  }
+
+  /** Notes the time of a stage that began at `since`. */
   record(stage: string, since: number): void {
+    if (stage === this.#openStage) this.#openStage = undefined;
     this.stages.push({ stage, ms: performance.now() - since });
+  }
+
+  /** Notes the time of a stage that has not ended: where a call was cut off. */
+  recordOpen(): void {
+    if (this.#openStage !== undefined) this.record(this.#openStage, this.#openSince);
   }
 
   /** A getter, so that a service can take it out of its context like everything else there. */
@@ -104,7 +120,7 @@ export class CallContext implements ServiceContext {
       this.record(name, since);
       throw thrown;
     }
-    if (result instanceof Promise) {
+    if (isThenable(result)) {
       const done = (): void => {
         this.record(name, since);
       };

@@ -8,6 +8,11 @@ export function chain<T, U>(value: MaybePromise<T>, next: (value: T) => MaybePro
   return value instanceof Promise ? value.then(next) : next(value);
 }
 
+/** Whether a value is promised. Some libraries' promises (an ORM's query, say) are not of the class Promise. */
+export function isThenable<T>(value: MaybePromise<T>): value is Promise<T> {
+  return value instanceof Promise || (typeof value === "object" && value !== null && "then" in value && typeof value.then === "function");
+}
+
 /** A promise that can also be iterated, for a result of which only the call shows whether it is a stream. */
 export function promiseOrStream<T>(result: Promise<T | AsyncIterable<T>>): Promise<T> & AsyncIterable<T> {
   async function* iterate(): AsyncGenerator<T> {

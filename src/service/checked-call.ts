@@ -1,6 +1,6 @@
-import { ServableError, type ErrorCode } from "../errors.ts";
+import { ServableError, type ErrorCode, type ServableErrorOptions } from "../errors.ts";
 import type { CallContext } from "./call-context.ts";
-import { chain } from "./chain.ts";
+import { chain, isThenable } from "./chain.ts";
 import type { ServiceDefinition } from "./definition.ts";
 import { validate, type Schema } from "./schema.ts";
 import { isAsyncIterable, type MaybePromise, type Service } from "./service.ts";
@@ -43,20 +43,26 @@ const messageOfStage: Readonly<Record<Stage, string>> = {
   serialize: "The service's answer could not be written in the format that was asked for.",
 };
 
-/** What a failure in a stage is called. An abort that reached the code as an exception keeps its own reason. */
+/**
+ * What a failure in a stage is called. An abort that reached the code as an exception keeps its own reason; an error of ours that
+ * belongs to another request (one that the service made elsewhere) is a failure of the service like any other.
+ */
 export function stageFailure(stage: Stage, thrown: unknown, context: CallContext): ServableError {
   if (context.abortReason !== undefined && isAbort(thrown)) return context.abortReason;
-  if (ServableError.isInstance(thrown)) {
-    if (passedOn.has(thrown.code)) return inStage(stage, thrown);
-  } else if (stage !== "call" && thrown instanceof RangeError && thrown.message.includes("call stack")) {
-    return inStage(stage, new ServableError("invalid_request", "The value is nested too deeply.", { cause: thrown }));
+  if (!ServableError.isInstance(thrown)) {
+    if (stage !== "call" && thrown instanceof RangeError && thrown.message.includes("call stack")) {
+      return new ServableError("invalid_request", "The value is nested too deeply.", { cause: thrown, stage });
+    }
+    return new ServableError(codeOfStage[stage], messageOfStage[stage], { cause: thrown ?? String(thrown), stage });
   }
-  return inStage(stage, new ServableError(codeOfStage[stage], messageOfStage[stage], { cause: thrown ?? String(thrown) }));
+  const own = thrown.requestId === undefined || thrown.requestId === context.requestId;
+  // A code that no client can do anything about (a missing package, say) is the operator's business, at whichever stage.
+  if (!own || !passedOn.has(thrown.code)) return new ServableError("service_failed", messageOfStage.call, { cause: thrown, stage });
+  return thrown.stage === undefined ? new ServableError(thrown.code, thrown.message, { ...optionsOf(thrown), stage }) : thrown;
 }
 
-function inStage(stage: Stage, error: ServableError): ServableError {
-  error.stage ??= stage;
-  return error;
+function optionsOf({ issues, details, retryAfterMs, requestId, cause }: ServableError): ServableErrorOptions {
+  return { issues, details, retryAfterMs, requestId, cause };
 }
 
 function isAbort(thrown: unknown): boolean {
@@ -66,43 +72,41 @@ function isAbort(thrown: unknown): boolean {
 /**
  * Checks the input, calls the service, checks the output: what every way to a service has in common.
  *
+ * @param timed - whether the stages' times are noted; a pipeline times its steps itself
  * @returns one checked value, or an async iterable of checked values
  */
-export function callChecked(
-  service: Service,
-  checks: Checks,
-  value: unknown,
-  context: CallContext,
-  since: number = performance.now(),
-): MaybePromise<unknown> {
+export function callChecked(service: Service, checks: Checks, value: unknown, context: CallContext, timed = true): MaybePromise<unknown> {
   const { input } = checks;
-  if (input === undefined) return callService(service, checks, value, context, performance.now());
-  if (checks.inputStream) return callService(service, checks, checkedItems(value, input, context), context, performance.now());
+  if (input === undefined) return callService(service, checks, value, context, timed);
+  if (checks.inputStream) return callService(service, checks, checkedItems(value, input, context), context, timed);
   return chain(
-    attempt("validate", context, () => validate(input, value, "input")),
-    (request) => {
-      context.record("validate", since);
-      return callService(service, checks, request, context, performance.now());
-    },
+    attempt("validate", context, () => validate(input, value, "input"), timed),
+    (request) => callService(service, checks, request, context, timed),
   );
 }
 
-function callService(service: Service, checks: Checks, request: unknown, context: CallContext, since: number): MaybePromise<unknown> {
+function callService(service: Service, checks: Checks, request: unknown, context: CallContext, timed: boolean): MaybePromise<unknown> {
   context.throwIfAborted();
+  const since = performance.now();
   return chain(
-    attempt("call", context, () => service.call(request, context)),
-    (result) => {
-      if (isAsyncIterable(result)) return checkedStream(result, checks, context);
-      context.record("call", since);
-      return checkOutput(result, checks, context);
-    },
+    attempt(
+      "call",
+      context,
+      () => service.call(request, context),
+      timed,
+      (result) => !isAsyncIterable(result),
+    ),
+    (result) =>
+      isAsyncIterable(result)
+        ? checkedStream(result, checks, context, timed ? since : undefined)
+        : checkOutput(result, checks, context, timed),
   );
 }
 
-function checkOutput(result: unknown, checks: Checks, context: CallContext): MaybePromise<unknown> {
+function checkOutput(result: unknown, checks: Checks, context: CallContext, timed: boolean): MaybePromise<unknown> {
   const { output } = checks;
   if (output === undefined || !checks.validateOutput) return result;
-  return attempt("validate", context, () => validate(output, result, "output"));
+  return attempt("validate", context, () => validate(output, result, "output"), timed);
 }
 
 async function* checkedItems(items: unknown, schema: Schema, context: CallContext): AsyncGenerator {
@@ -111,7 +115,7 @@ async function* checkedItems(items: unknown, schema: Schema, context: CallContex
   let index = 0;
   for await (const item of items) {
     try {
-      yield await attempt("validate", context, () => validate(schema, item, "input"));
+      yield await attempt("validate", context, () => validate(schema, item, "input"), false);
     } catch (thrown) {
       if (!ServableError.isInstance(thrown) || thrown.issues.length === 0) throw thrown;
       const issues = thrown.issues.map(({ path, message }) => ({ path: [index, ...path], message }));
@@ -121,35 +125,57 @@ async function* checkedItems(items: unknown, schema: Schema, context: CallContex
   }
 }
 
-async function* checkedStream(items: AsyncIterable<unknown>, checks: Checks, context: CallContext): AsyncGenerator {
-  const since = performance.now();
+/** The time of a stream's call is from its start to its end; what its items cost in between is part of it. */
+async function* checkedStream(
+  items: AsyncIterable<unknown>,
+  checks: Checks,
+  context: CallContext,
+  since: number | undefined,
+): AsyncGenerator {
   try {
     for await (const item of items) {
       context.throwIfAborted();
-      yield await checkOutput(item, checks, context);
+      yield await checkOutput(item, checks, context, false);
     }
   } catch (thrown) {
     throw stageFailure("call", thrown, context);
   } finally {
-    context.record("call", since);
+    if (since !== undefined) context.record("call", since);
   }
 }
 
-/** Runs one stage; what it throws, now or later, becomes that stage's failure. */
-export function attempt<T>(stage: Stage, context: CallContext, work: () => MaybePromise<T>): MaybePromise<T> {
+/**
+ * Runs one stage; what it throws, now or later, becomes that stage's failure.
+ *
+ * @param timed - whether its time is noted, also when it fails
+ * @param ends - whether the stage is over with this result: a stream's is not
+ */
+export function attempt<T>(
+  stage: Stage,
+  context: CallContext,
+  work: () => MaybePromise<T>,
+  timed = true,
+  ends: (result: T) => boolean = always,
+): MaybePromise<T> {
+  const since = timed ? context.begin(stage) : 0;
+  const done = (result: T): T => {
+    if (timed && ends(result)) context.record(stage, since);
+    return result;
+  };
+  const failed = (thrown: unknown): never => {
+    if (timed) context.record(stage, since);
+    throw stageFailure(stage, thrown, context);
+  };
   let result: MaybePromise<T>;
   try {
     result = work();
   } catch (thrown) {
-    throw stageFailure(stage, thrown, context);
+    return failed(thrown);
   }
-  if (!isThenable(result)) return result;
-  return (result instanceof Promise ? result : Promise.resolve(result)).catch((thrown: unknown) => {
-    throw stageFailure(stage, thrown, context);
-  });
+  if (!isThenable(result)) return done(result);
+  return (result instanceof Promise ? result : Promise.resolve(result)).then(done, failed);
 }
 
-/** Some libraries' promises (an ORM's query, say) are not of the class Promise. */
-function isThenable<T>(value: MaybePromise<T>): value is Promise<T> {
-  return value instanceof Promise || (typeof value === "object" && value !== null && "then" in value && typeof value.then === "function");
+function always(): boolean {
+  return true;
 }

@@ -95,25 +95,14 @@ export class FullService<I = unknown, O = unknown> extends Service<EncodedReques
     if (!(body instanceof Uint8Array)) {
       throw new ServableError("invalid_request", "This service takes one value, not a stream.");
     }
-    const since = performance.now();
     const handler = selectRequestHandler(coding.request, contentType);
-    return chain(
-      attempt("deserialize", context, () => handler.deserialize({ contentType, body }, handlerContext)),
-      (value) => {
-        context.record("deserialize", since);
-        return value;
-      },
-    );
+    return attempt("deserialize", context, () => handler.deserialize({ contentType, body }, handlerContext));
   }
 
   #write(value: unknown, handler: ResponseHandler, context: CallContext, handlerContext: HandlerContext): MaybePromise<EncodedValue> {
-    const since = performance.now();
     return chain(
       attempt("serialize", context, () => chain(handler.serialize(value, handlerContext), checkBody)),
-      (body) => {
-        context.record("serialize", since);
-        return { kind: "value", mediaType: handlerContext.mediaType, body };
-      },
+      (body) => ({ kind: "value", mediaType: handlerContext.mediaType, body }),
     );
   }
 
@@ -124,7 +113,7 @@ export class FullService<I = unknown, O = unknown> extends Service<EncodedReques
     handlerContext: HandlerContext,
   ): AsyncGenerator<Uint8Array | string> {
     for await (const item of items) {
-      yield await attempt("serialize", context, () => chain(handler.serialize(item, handlerContext), checkBody));
+      yield await attempt("serialize", context, () => chain(handler.serialize(item, handlerContext), checkBody), false);
     }
   }
 }

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { isAbsolute, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -6,6 +6,7 @@ import { ServableError, messageOf, type JsonValue } from "../errors.ts";
 import { definitionOf } from "./define-service.ts";
 import { isDefinition, type AnyServiceDefinition } from "./definition.ts";
 import { isService, isServiceClass, type Service } from "./service.ts";
+import { PipelineService } from "./pipeline-service.ts";
 import { registerTypeScript } from "./typescript.ts";
 
 /** Names a service so that it can be constructed anywhere: plain data. */
@@ -130,7 +131,13 @@ function serviceExports(exports: Readonly<Record<string, unknown>>): readonly st
 
 function noService(shown: string, exports: Readonly<Record<string, unknown>>): ServableError {
   const instances = Object.keys(exports).filter((name) => isService(exports[name]));
-  const hint = instances.length > 0 ? ` '${instances.join("', '")}' is an instance: export its class instead.` : "";
+  const pipelines = instances.filter((name) => exports[name] instanceof PipelineService);
+  const hint =
+    pipelines.length > 0
+      ? ` '${pipelines.join("', '")}' is a pipeline without a name: export definePipeline({ name, steps }) instead.`
+      : instances.length > 0
+        ? ` '${instances.join("', '")}' is an instance: export its class instead.`
+        : "";
   return new ServableError(
     "load_failed",
     `${shown} exports no service (it exports: ${listNames(Object.keys(exports))}).${hint} Export what defineService gives, or a class that extends Service.`,
@@ -155,7 +162,10 @@ function displayPath(url: string): string {
 async function importModule(url: string): Promise<Readonly<Record<string, unknown>>> {
   const path = fileURLToPath(new URL(url));
   const shown = displayPath(url);
-  if (!existsSync(path)) throw new ServableError("load_failed", `There is no file ${shown}.`);
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined) throw new ServableError("load_failed", `There is no file ${shown}.`);
+  if (!found.isFile()) throw new ServableError("load_failed", `${shown} is a folder; name a .ts or .js file in it.`);
+  if (!/\.[cm]?[jt]sx?$/.test(path)) throw new ServableError("load_failed", `${shown} is not a module; name a .ts or .js file.`);
   if (/\.[cm]?tsx?$/.test(path)) await registerTypeScript();
   try {
     // Imported, CommonJS in TypeScript could not require ES modules, this package among them.

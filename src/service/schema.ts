@@ -83,17 +83,16 @@ function toFieldIssue(issue: StandardSchemaV1.Issue): FieldIssue {
 
 /**
  * The JSON Schema of one side of a service: what its schema tells of itself (`~standard.jsonSchema`), else the one given by
- * hand, else undefined.
+ * hand, else undefined, of which the engine warns.
  */
 export function jsonSchemaOf(schema: Schema | undefined, role: SchemaRole, byHand: JsonSchema | undefined): JsonSchema | undefined {
-  if (byHand !== undefined) return byHand;
   const converter = (schema as Partial<StandardJSONSchemaV1> | undefined)?.["~standard"]?.jsonSchema;
-  if (converter === undefined) return undefined;
+  if (converter === undefined) return byHand;
   try {
     const { $schema: _draft, ...rest } = converter[role]({ target: "draft-2020-12" });
     return rest as JsonSchema;
   } catch {
-    // A schema may hold what JSON Schema can't say (a transform, a class); it is then described by hand or not at all.
-    return undefined;
+    // A schema may hold what JSON Schema can't say: a transform, a class.
+    return byHand;
   }
 }

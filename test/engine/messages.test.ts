@@ -15,7 +15,7 @@ describe("bytes that cross", () => {
   ])("%s", (_name, bytes, owned, transferred) => {
     bytes.fill(7);
     const packed = packBytes(bytes, owned);
-    expect(packed.bytes).toEqual(new Uint8Array(bytes));
+    expect(new Uint8Array(packed.bytes)).toEqual(new Uint8Array(bytes));
     expect(packed.transfer.length > 0).toBe(transferred);
     if (packed.bytes.byteLength !== packed.bytes.buffer.byteLength) throw new Error("the whole buffer would cross");
     structuredClone(packed.bytes, { transfer: packed.transfer });

@@ -6,8 +6,8 @@ import { HttpRuntime, type HttpRuntimeOptions, type WorkerEvent } from "servable
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { keepLog, openRaw, problemOf, serve, until, type LogLine, type Serving } from "../support/serving.ts";
 
-const fixtures = new URL("../fixtures/", import.meta.url).href;
-const module = `${fixtures}thread-services.ts`;
+const module = new URL("../fixtures/thread-services.ts", import.meta.url).href;
+const crashLoop = new URL("../fixtures/crash-loop.ts", import.meta.url).href;
 const spec = (name: string, args?: readonly string[]) => ({ module, export: name, ...(args && { arguments: args }) });
 const workers: WorkerEvent[] = [];
 
@@ -223,7 +223,7 @@ describe("crash loops", () => {
     rmSync(folder, { recursive: true });
   });
   const loop = (marker: string, count: number) => ({
-    service: { module: `${fixtures}crash-loop.ts`, arguments: [join(folder, marker)] },
+    service: { module: crashLoop, arguments: [join(folder, marker)] },
     policy: { workers: count },
   });
 

@@ -167,6 +167,36 @@ describe("each stage fails in its own way", () => {
   });
 });
 
+describe("whose fault it is", () => {
+  test("a code that is the operator's business is no fault of the client, at whichever stage", async () => {
+    const missing = thrower(new ServableError("missing_dependency", "npm install sharp"));
+    const request: RequestHandler = { mediaTypes: ["application/json"], deserialize: missing };
+    const error = await failure(defineService({ name: "d", request, call: () => 1 }));
+    expect(error).toMatchObject({ code: "service_failed", stage: "deserialize", cause: { code: "missing_dependency" } });
+  });
+
+  test("what another server said of another request is not said of this one", async () => {
+    const elsewhere = thrower(new ServableError("not_found", "There is no service 'x'.", { requestId: "theirs" }));
+    const context = new CallContext({ requestId: "ours" });
+    expect(await failure(defineService({ name: "d", call: elsewhere }), json("1"), context)).toMatchObject({ code: "service_failed" });
+    const own = thrower(new ServableError("not_found", "No voice.", { requestId: "ours" }));
+    expect(await failure(defineService({ name: "d", call: own }), json("1"), context)).toMatchObject({ code: "not_found" });
+  });
+
+  test("an error that a service keeps and throws again is left as it is", async () => {
+    const kept = Object.freeze(new ServableError("not_found", "No voice."));
+    const definition = defineService({ name: "d", call: thrower(kept) });
+    expect(await failure(definition)).toMatchObject({ code: "not_found", stage: "call" });
+    expect(kept.stage).toBeUndefined();
+  });
+
+  test("a stage that fails is timed, too", async () => {
+    const context = new CallContext();
+    await failure(defineService({ name: "d", call: thrower(new Error("x")) }), json("1"), context);
+    expect(context.stages.map(({ stage }) => stage)).toEqual(["deserialize", "call"]);
+  });
+});
+
 describe("what goes through", () => {
   test("bytes in, text out, each stage timed", async () => {
     const context = new CallContext();
@@ -176,7 +206,7 @@ describe("what goes through", () => {
       context,
     );
     expect(response).toEqual({ kind: "value", mediaType: "application/json", body: "42" });
-    expect(context.stages.map(({ stage }) => stage)).toEqual(["deserialize", "validate", "call", "serialize"]);
+    expect(context.stages.map(({ stage }) => stage)).toEqual(["deserialize", "validate", "call", "validate", "serialize"]);
     expect(context.stages.every(({ ms }) => ms >= 0)).toBe(true);
   });
 

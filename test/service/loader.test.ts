@@ -26,6 +26,7 @@ const modules = {
     export const hidden = new Hidden();
     export const answer = 42;`,
   "empty.ts": "export {};",
+  "data.json": "{}",
   "made.ts": `
     import { Service, defineService } from "servable";
     export function times(factor: number) {
@@ -203,6 +204,8 @@ describe("what can't be loaded is told in one line", () => {
       /exports no service \(it exports: answer, hidden\)\. 'hidden' is an instance: export its class instead\. Export what/,
     ],
     ["nothing", "empty.ts", undefined, undefined, /exports no service \(it exports: nothing\)/],
+    ["a folder", ".", undefined, undefined, /is a folder; name a \.ts or \.js file in it\./],
+    ["no module", "data.json", undefined, undefined, /data\.json is not a module; name a \.ts or \.js file\./],
     [
       "several, and none is named",
       "several.ts",

@@ -45,7 +45,7 @@ describe("steps that fit", () => {
   test("are timed under their names", async () => {
     const context = new CallContext();
     await new PipelineService([Trim, Length, half]).call("a", context);
-    expect(context.stages.map(({ stage }) => stage)).toEqual(["Trim", "Length", "half"]);
+    expect(context.stages.map(({ stage }) => stage)).toEqual(["trim", "length", "half"]);
   });
 
   test("make a service of their own", async () => {
@@ -69,7 +69,7 @@ describe("steps that fit", () => {
     });
     const service = definePipeline({ name: "spell", steps: [Trim, letters] });
     const seen: unknown[] = [];
-    for await (const item of service.call(" abc ") as unknown as AsyncIterable<unknown>) seen.push(item);
+    for await (const item of service.call(" abc ")) seen.push(item);
     expect(seen).toEqual(["a", "b", "c"]);
   });
 });
@@ -163,4 +163,75 @@ describe("steps together", () => {
     await expect(answering).rejects.toMatchObject({ code: "deadline_exceeded" });
     expect(log).toEqual(["call a"]);
   });
+});
+
+describe("steps that are definitions", () => {
+  const triple = defineService({
+    name: "triple",
+    input: z.object({ x: z.number().default(7) }),
+    output: z.object({ y: z.number() }),
+    call: ({ x }) => ({ y: 3 * x }),
+  });
+  const show = defineService({ name: "show", input: z.object({ y: z.number() }), call: ({ y }) => `y is ${y}` });
+
+  test("keep their schemas: defaults are filled, and what does not fit is the caller's mistake", async () => {
+    const service = definePipeline({ name: "p", steps: [triple, show] });
+    expect(await service.call({})).toBe("y is 21");
+    // @ts-expect-error -- x is a number
+    await expect(service.call({ x: "a" })).rejects.toMatchObject({ code: "invalid_request", issues: [{ path: ["x"] }] });
+    expect(service.inputJsonSchema).toMatchObject({ properties: { x: { type: "number" } } });
+  });
+
+  test("give the pipeline what it does not say itself", () => {
+    const model = defineService({ name: "model", input: z.string(), model: true, call: (text) => text.length });
+    const service = definePipeline({ name: "p", steps: [Trim, model] });
+    expect(service.model).toBe(true);
+    expect(definePipeline({ name: "p", steps: [triple] }).output).toBe(triple.output);
+  });
+});
+
+describe("steps that stream in the middle", () => {
+  class Letters extends Service<string, string> {
+    override async *call(text: string): AsyncGenerator<string> {
+      yield* text;
+    }
+  }
+  class Count extends Service<AsyncIterable<string>, number> {
+    override async call(items: AsyncIterable<string>): Promise<number> {
+      let count = 0;
+      for await (const _item of items) count += 1;
+      return count;
+    }
+  }
+
+  test("fit a step that takes a stream, and no other", async () => {
+    expect(await new PipelineService([Letters, Count]).call("abc", new CallContext())).toBe(3);
+    // @ts-expect-error -- Trim takes a string, not a stream of them
+    new PipelineService([Letters, Trim]);
+    // @ts-expect-error -- a pipeline has steps
+    expect(() => new PipelineService([])).toThrow("at least one step");
+  });
+});
+
+test("a step that can't be set up closes those that could", async () => {
+  const events: string[] = [];
+  class Opens extends Service<string, string> {
+    override setup(): void {
+      events.push("opened");
+    }
+    override call(text: string): string {
+      return text;
+    }
+    override close(): void {
+      events.push("closed");
+    }
+  }
+  class Fails extends Opens {
+    override setup(): void {
+      throw new Error("no model");
+    }
+  }
+  const setup = new PipelineService([Opens, Fails]).setup({ signal: new AbortController().signal, log: console });
+  await expect(setup).rejects.toThrow("no model");
+  expect(events).toEqual(["opened", "closed"]);
 });

@@ -68,9 +68,11 @@ test("each library's types are understood", () => {
 });
 
 describe("JSON Schema", () => {
-  test("by hand wins, and a schema that can't tell its own is not described", () => {
+  test("is the schema's own, else the one by hand, else none", () => {
     const byHand = { type: "string", pattern: "x" };
-    expect(jsonSchemaOf(z.string(), "input", byHand)).toBe(byHand);
+    expect(jsonSchemaOf(z.string(), "input", byHand)).toEqual({ type: "string" });
+    expect(jsonSchemaOf(z.instanceof(Date), "input", byHand)).toBe(byHand);
+    expect(jsonSchemaOf(undefined, "input", byHand)).toBe(byHand);
     expect(jsonSchemaOf(z.transform(String), "output", undefined)).toBeUndefined();
     expect(jsonSchemaOf(z.instanceof(Date), "input", undefined)).toBeUndefined();
     expect(jsonSchemaOf(undefined, "input", undefined)).toBeUndefined();

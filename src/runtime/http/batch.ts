@@ -34,7 +34,7 @@ export async function answerBatch(engine: Engine, definition: AnyServiceDefiniti
     throw new ServableError("payload_too_large", `The list has ${list.length} items; ${maxItems} is the most.`, { details: { maxItems } });
   }
   const { concurrency, deadlineMs } = engine.policy(definition.name);
-  const deadline = Date.now() + Math.min(call.timeoutMs ?? deadlineMs, deadlineMs);
+  const deadline = performance.now() + Math.min(call.timeoutMs ?? deadlineMs, deadlineMs);
   const inHand = new Set<Execution>();
   let gone = false;
   call.onGone(() => {
@@ -45,7 +45,7 @@ export async function answerBatch(engine: Engine, definition: AnyServiceDefiniti
   const admit = (index: number, alone: boolean): Admitted | undefined => {
     const requestId = `${call.requestId}/${index}`;
     try {
-      const timeoutMs = deadline - Date.now();
+      const timeoutMs = Math.ceil(deadline - performance.now());
       if (timeoutMs < 1) throw new ServableError("deadline_exceeded", "The list's time was over before this item's turn came.");
       const execution = call.place.admit({ requestId, metadata: call.metadata, timeoutMs }, alone);
       return execution && { execution, requestId };

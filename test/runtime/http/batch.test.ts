@@ -192,8 +192,12 @@ describe("limits", () => {
   test("the deadline is that of the whole list", async () => {
     const answers = await batch("/short", ["a", "hold"]);
     expect(answers).toMatchObject([{ output: "a" }, { error: { code: "deadline_exceeded" } }]);
-    const few = await batch("/single", ["abort", 2], { "x-timeout-ms": "50" });
+    const before = server.events.length;
+    const few = await batch("/single", ["abort", "abort"], { "x-timeout-ms": "300" });
     expect(few).toMatchObject([{ error: { code: "deadline_exceeded" } }, { error: { code: "deadline_exceeded" } }]);
+    const [first, second] = server.events.slice(before);
+    expect(first?.totalMs).toBeGreaterThan(250);
+    expect(second?.totalMs).toBeLessThan(250);
   });
 
   test("a client that leaves ends the item in hand, and the rest never runs", async () => {

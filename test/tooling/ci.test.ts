@@ -1,0 +1,72 @@
+import { spawnSync } from "node:child_process";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+
+const script = fileURLToPath(new URL("../../.ci/run", import.meta.url));
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "servable-ci-"));
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+/** Runs .ci/run with an npm that runs nothing and reports what it is told to: it is the counting that is tested. */
+async function runCi(results: { readonly test: Counts; readonly check: string; readonly page: Counts }, chromium: string) {
+  const report = ({ passed, failed }: Counts): string => {
+    const body = JSON.stringify({ numPassedTests: passed, numFailedTests: failed, numPendingTests: 0, testResults: [] });
+    return `for word; do case $word in --outputFile.json=*) echo '${body}' > "\${word#*=}";; esac; done; exit ${failed > 0 ? 1 : 0}`;
+  };
+  const npm = path.join(folder, "npm");
+  await writeFile(
+    npm,
+    `#!/bin/sh
+case "$1 $2" in
+  "run check") echo '${results.check}'; exit 0;;
+  "run test:page") ${report(results.page)};;
+  "test --") ${report(results.test)};;
+esac
+exit 99
+`,
+  );
+  await chmod(npm, 0o755);
+  const env = { ...process.env, PATH: `${folder}:${process.env.PATH ?? ""}`, CHROMIUM_PATH: chromium };
+  const { status, stdout } = spawnSync(script, { env, encoding: "utf8" });
+  return { status, lines: stdout.trimEnd().split("\n") };
+}
+
+describe(".ci/run", () => {
+  const fine = { test: { passed: 5, failed: 0 }, check: "ok   types", page: { passed: 2, failed: 0 } };
+
+  test("adds up tests, checks and page tests in its closing line", async () => {
+    const { status, lines } = await runCi(fine, process.execPath);
+    expect(lines.at(-1)).toBe("8 passed, 0 failed");
+    expect(status).toBe(0);
+  });
+
+  test("says that the page's tests are skipped where there is no browser, and why, and does not fail for it", async () => {
+    const { status, lines } = await runCi(fine, path.join(folder, "no-browser"));
+    expect(lines).toContainEqual(expect.stringMatching(/^skipped: the page's tests in a browser, because .*no-browser$/));
+    expect(lines.at(-1)).toBe("6 passed, 0 failed, 1 skipped");
+    expect(status).toBe(0);
+  });
+
+  test.each([
+    ["a test", { ...fine, test: { passed: 4, failed: 1 } }, "7 passed, 1 failed"],
+    ["a check", { ...fine, check: "FAIL types" }, "7 passed, 1 failed"],
+    ["a page test", { ...fine, page: { passed: 0, failed: 2 } }, "6 passed, 2 failed"],
+  ])("fails with %s", async (_what, results, closing) => {
+    const { status, lines } = await runCi(results, process.execPath);
+    expect(lines.at(-1)).toBe(closing);
+    expect(status).toBe(1);
+  });
+});
