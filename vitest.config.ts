@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     exclude: ["test/page/**"],
+    setupFiles: ["test/support/seed.ts"],
     // Native modules and worker threads of our own want a whole process around them.
     pool: "forks",
     maxWorkers: Math.max(2, availableParallelism() - 1),

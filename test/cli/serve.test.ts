@@ -48,6 +48,16 @@ describe("servable serve", () => {
     expect(await post(`${url}/hello`, "x".repeat(200))).toMatchObject({ status: 413 });
   });
 
+  test("says so where --workers has no effect, however little it is to log", async () => {
+    await writeFile(join(folder, "some.ts"), `export { double, hello, spin } from ${JSON.stringify(servicesModule)};\n`);
+    const server = serve("some.ts", "--workers", "2", "--log-level", "error");
+    await server.until(() => server.stderr.includes("\n"));
+    expect(server.stderr).toBe(
+      "servable: workers has no effect on a service that runs inline (double, hello); ask for placement thread, too.\n",
+    );
+    expect(server.stdout).toBe("");
+  });
+
   test("tells a person where it is, what runs, and a command to try", async () => {
     const server = serve(servicesModule, "--log-format", "pretty");
     await server.until(() => server.stdout.includes("Press Ctrl+C to stop."));

@@ -50,6 +50,12 @@ export async function runCli(
 /** One line of the log, as JSON. */
 export type LogLine = Readonly<Record<string, unknown>>;
 
+/** How a command that serves is run. */
+export interface ServerOptions extends CommandOptions {
+  /** Puts a shell in between, as npm does: `child` is then the shell, and `exited` waits for both. */
+  readonly underShell?: boolean;
+}
+
 /** A command that serves. */
 export class Server {
   readonly child: ChildProcess;
@@ -58,9 +64,12 @@ export class Server {
   readonly #exited: Promise<number | string>;
   #exit: number | string | undefined;
 
-  constructor(parameters: readonly string[], options: CommandOptions = {}) {
+  constructor(parameters: readonly string[], options: ServerOptions = {}) {
     const { cwd } = options;
-    const child = spawn(process.execPath, [cli, ...parameters], { cwd, env: environment(options.env), stdio: ["ignore", "pipe", "pipe"] });
+    const words = [process.execPath, cli, ...parameters];
+    // With something to do after it, no shell lets the command take its own place.
+    const [program = "", ...rest] = options.underShell === true ? ["sh", "-c", '"$@"; exit $?', "sh", ...words] : words;
+    const child = spawn(program, rest, { cwd, env: environment(options.env), stdio: ["ignore", "pipe", "pipe"] });
     this.child = child;
     child.stdout.on("data", (part: Buffer) => (this.stdout += part.toString()));
     child.stderr.on("data", (part: Buffer) => (this.stderr += part.toString()));

@@ -9,9 +9,15 @@ const pages = ["README.md", ...readdirSync(path.join(root, "docs")).map((file) =
 
 /** What npm would put into the tarball: a page is read there, too. */
 const packed: ReadonlySet<string> = new Set(
-  (JSON.parse(
-    execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }),
-  ) as readonly [{ readonly files: readonly { readonly path: string }[] }])[0].files.map((file) => file.path),
+  (
+    JSON.parse(
+      execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], {
+        cwd: root,
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "ignore"],
+      }),
+    ) as readonly [{ readonly files: readonly { readonly path: string }[] }]
+  )[0].files.map((file) => file.path),
 );
 
 describe.each(pages)("%s", (page) => {

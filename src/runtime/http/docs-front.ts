@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { FastifyInstance } from "fastify";
+import type { HttpAnswer } from "./exchange.ts";
 import { answerOpenApi } from "./openapi-answer.ts";
 import { route, type FrontOptions } from "./service-front.ts";
 
@@ -9,6 +10,10 @@ export interface DocsFrontOptions extends FrontOptions {
   readonly authenticated: boolean;
   /** Whether the page is served, besides the document. @default true */
   readonly page?: boolean | undefined;
+  /** Whether the health routes are served, too, so that the document says so. @default true */
+  readonly health?: boolean | undefined;
+  /** Whether `/metrics` is served, too, so that the document says so. @default true */
+  readonly metrics?: boolean | undefined;
 }
 
 const script = "text/javascript; charset=utf-8";
@@ -38,11 +43,23 @@ const pageHeaders = {
 export const pagePaths: ReadonlySet<string> = new Set(pageFiles.map(([path]) => path));
 
 /** `/openapi.json`, and the page at `/`. */
-export function docsFront(app: FastifyInstance, { engine, authenticated, page }: DocsFrontOptions): void {
-  route(app, engine, "GET", "/openapi.json", () => answerOpenApi(engine, authenticated));
+export function docsFront(app: FastifyInstance, { engine, authenticated, page, health, metrics }: DocsFrontOptions): void {
+  route(app, engine, {
+    method: "GET",
+    url: "/openapi.json",
+    answer: () => answerOpenApi(engine, { authenticated, health, metrics }),
+  });
   if (page === false) return;
   for (const [path, file, mediaType] of pageFiles) {
     const body = readFileSync(new URL(`../../../web/${file}`, import.meta.url));
-    route(app, engine, "GET", path, () => ({ status: 200, headers: { ...pageHeaders, "content-type": mediaType }, body }));
+    const answer: HttpAnswer = { status: 200, headers: { ...pageHeaders, "content-type": mediaType }, body };
+    route(app, engine, { method: "GET", url: path, answer: (request) => toFolder(path, request.url) ?? answer });
   }
+}
+
+/** Under a prefix Fastify serves `/` also without its slash, and from there the page's relative links lead astray. */
+function toFolder(path: string, url: string): HttpAnswer | undefined {
+  const [used = ""] = url.split("?", 1);
+  if (path !== "/" || used.endsWith("/")) return undefined;
+  return { status: 308, headers: { location: `${used.slice(used.lastIndexOf("/") + 1)}/` }, body: "" };
 }

@@ -4,9 +4,11 @@ import type { Engine, ListPlace } from "../../engine/engine.ts";
 import type { Execution } from "../../engine/execution.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
 import type { EncodedResponse } from "../../service/full-service.ts";
+import { essenceOf } from "../../service/handlers/media-type.ts";
 import { selectRequestHandler } from "../../service/handlers/negotiate.ts";
 import { negotiateAnswer, streamNotAcceptable, type Answer } from "./accept.ts";
 import { answerBatch } from "./batch.ts";
+import { whyNoBatch } from "./batch-route.ts";
 import { frame } from "./framing.ts";
 import { timeoutOf } from "./head.ts";
 import { problemMediaType, problemOf, toWireError } from "./problem.ts";
@@ -39,7 +41,7 @@ export interface HttpCall {
   onGone(callback: () => void): void;
 }
 
-/** What a host sends back. */
+/** What a host sends back, with the header `x-request-id` besides. */
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -56,9 +58,9 @@ export async function answerCall(engine: Engine, definition: AnyServiceDefinitio
     execution = admit(engine, definition, call);
     const body = definition.inputStream ? call.body.chunks() : await readBody(engine, definition, call, execution);
     const response = await execution.run({ contentType: call.contentType, body, responseType: answer.responseType });
-    return respond(response, answer, execution);
+    return respond(response, answer, call.requestId);
   } catch (thrown) {
-    return fail(engine, definition.name, call, execution, thrown, since);
+    return fail(engine, thrown, { definition, call, execution, since });
   }
 }
 
@@ -73,9 +75,9 @@ export async function answerBatchCall(engine: Engine, definition: AnyServiceDefi
     place = engine.takePlace(definition.name);
     const body = await readInTime(engine, definition, call);
     const text = await answerBatch(engine, definition, { ...call, place, body, timeoutMs });
-    return { status: 200, headers: { "content-type": "application/json", "x-request-id": call.requestId }, body: text };
+    return { status: 200, headers: { "content-type": "application/json" }, body: text };
   } catch (thrown) {
-    return fail(engine, definition.name, call, undefined, thrown, since);
+    return fail(engine, thrown, { definition, call, execution: undefined, since });
   } finally {
     place?.leave();
   }
@@ -114,13 +116,9 @@ function checkHead(engine: Engine, definition: AnyServiceDefinition, call: HttpC
 }
 
 function checkBatchHead(definition: AnyServiceDefinition, call: HttpCall): void {
-  if (definition.inputStream)
-    throw new ServableError("not_found", `Service '${definition.name}' takes a stream, so it has no batch route.`);
-  const readsJson = definition.request.some(({ mediaTypes }) => mediaTypes.includes("application/json"));
-  const writesJson = definition.response.some(({ mediaTypes }) => mediaTypes.includes("application/json"));
-  if (!readsJson || !writesJson)
-    throw new ServableError("not_found", `Service '${definition.name}' does not speak JSON, so it has no batch route.`);
-  const essence = call.contentType?.split(";", 1)[0]?.trim().toLowerCase();
+  const why = whyNoBatch(definition);
+  if (why !== undefined) throw new ServableError("not_found", `Service '${definition.name}' ${why}, so it has no batch route.`);
+  const essence = call.contentType && essenceOf(call.contentType);
   if (essence !== undefined && essence !== "application/json") {
     throw new ServableError("unsupported_media_type", `A batch is a JSON list: send application/json, not '${essence.slice(0, 60)}'.`, {
       details: { accepted: ["application/json"] },
@@ -129,7 +127,7 @@ function checkBatchHead(definition: AnyServiceDefinition, call: HttpCall): void 
 }
 
 function checkStreamType(contentType: string | undefined): void {
-  const essence = contentType?.split(";", 1)[0]?.trim().toLowerCase();
+  const essence = contentType && essenceOf(contentType);
   if (essence === undefined || essence === "application/x-ndjson" || essence === "application/jsonl") return;
   throw new ServableError(
     "unsupported_media_type",
@@ -159,15 +157,14 @@ async function readBody(engine: Engine, definition: AnyServiceDefinition, call: 
   return body;
 }
 
-function respond(response: EncodedResponse, answer: Answer, execution: Execution): HttpAnswer {
-  const { requestId } = execution;
+function respond(response: EncodedResponse, answer: Answer, requestId: string): HttpAnswer {
   const { framing } = answer;
   if (response.kind === "value") {
     if (answer.framedOnly && framing !== undefined) {
       return framed(one(response.body), framing, response.mediaType, requestId);
     }
     const charset = response.mediaType.startsWith("text/") && typeof response.body === "string" ? "; charset=utf-8" : "";
-    return { status: 200, headers: { "content-type": response.mediaType + charset, "x-request-id": requestId }, body: response.body };
+    return { status: 200, headers: { "content-type": response.mediaType + charset }, body: response.body };
   }
   if (framing === undefined) throw streamNotAcceptable();
   return framed(response.items, framing, response.mediaType, requestId);
@@ -186,7 +183,6 @@ function framed(
       "cache-control": "no-cache",
       // Or nginx would hold the items back until the stream ends.
       "x-accel-buffering": "no",
-      "x-request-id": requestId,
     },
     body: frame(items, framing, requestId),
   };
@@ -196,29 +192,34 @@ async function* one<T>(item: T): AsyncGenerator<T> {
   yield await Promise.resolve(item);
 }
 
-function fail(
-  engine: Engine,
-  service: string,
-  call: HttpCall,
-  execution: Execution | undefined,
-  thrown: unknown,
-  since: number,
-): HttpAnswer {
+interface FailedCall {
+  readonly definition: AnyServiceDefinition;
+  readonly call: HttpCall;
+  /** undefined where it was not even admitted. */
+  readonly execution: Execution | undefined;
+  readonly since: number;
+}
+
+function fail(engine: Engine, thrown: unknown, { definition, call, execution, since }: FailedCall): HttpAnswer {
   const error = toWireError(thrown);
-  if (execution === undefined) engine.refused(call.requestId, service, error, performance.now() - since);
+  if (execution === undefined) engine.refused(call.requestId, definition.name, error, performance.now() - since);
   else execution.fail(error);
   return problemAnswer(error, call.requestId);
 }
 
-/** An error as an answer. */
-export function problemAnswer(thrown: unknown, requestId: string): HttpAnswer {
-  const problem = problemOf(thrown, requestId);
-  const headers: Record<string, string> = { "content-type": problemMediaType, "x-request-id": requestId };
+/**
+ * An error as an answer.
+ *
+ * @param status - where it is not the one that the code stands for
+ */
+export function problemAnswer(thrown: unknown, requestId: string, status?: number): HttpAnswer {
+  const problem = problemOf(thrown, requestId, status);
+  const headers: Record<string, string> = { "content-type": problemMediaType };
   if (ServableError.isInstance(thrown)) {
     if (thrown.retryAfterMs !== undefined) headers["retry-after"] = String(Math.max(1, Math.ceil(thrown.retryAfterMs / 1_000)));
     const { allow } = thrown.details;
     if (thrown.code === "method_not_allowed" && Array.isArray(allow)) headers.allow = allow.join(", ");
-    if (thrown.code === "unauthenticated") headers["www-authenticate"] = "Bearer";
+    if (problem.status === 401) headers["www-authenticate"] = "Bearer";
   }
   return { status: problem.status, headers, body: JSON.stringify(problem) };
 }

@@ -1,18 +1,18 @@
 import type { FastifyInstance } from "fastify";
-import type { Engine } from "../../engine/engine.ts";
+import type { EngineStatus } from "../../engine/engine.ts";
 import type { HttpAnswer } from "./exchange.ts";
 import { route, type FrontOptions } from "./service-front.ts";
 
 /** `/livez`, `/startupz` and `/readyz`: the truth about the engine and its places, with the reason in the body. */
 export function healthFront(app: FastifyInstance, { engine }: FrontOptions): void {
   for (const path of ["livez", "startupz", "readyz"] as const) {
-    route(app, engine, "GET", `/${path}`, () => answerHealth(engine, path));
+    route(app, engine, { method: "GET", url: `/${path}`, answer: () => answerHealth(engine.status(), path) });
   }
 }
 
 /** Answers one of the health routes. */
-export function answerHealth(engine: Engine, path: "livez" | "startupz" | "readyz"): HttpAnswer {
-  const { state, ready, degraded, reason, services } = engine.status();
+export function answerHealth(status: EngineStatus, path: "livez" | "startupz" | "readyz"): HttpAnswer {
+  const { state, ready, degraded, reason, services } = status;
   switch (path) {
     case "livez":
       return json(200, { status: "alive" });

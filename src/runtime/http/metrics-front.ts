@@ -9,9 +9,13 @@ export interface MetricsFrontOptions extends FrontOptions {
 
 /** `/metrics`, as Prometheus reads it. */
 export function metricsFront(app: FastifyInstance, { engine, metrics }: MetricsFrontOptions): void {
-  route(app, engine, "GET", "/metrics", async () => ({
-    status: 200,
-    headers: { "content-type": metrics.registry.contentType },
-    body: await metrics.registry.metrics(),
-  }));
+  route(app, engine, {
+    method: "GET",
+    url: "/metrics",
+    answer: async () => ({
+      status: 200,
+      headers: { "content-type": metrics.registry.contentType },
+      body: await metrics.registry.metrics(),
+    }),
+  });
 }

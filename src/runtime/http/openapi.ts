@@ -1,6 +1,7 @@
 import type { AnyServiceDefinition } from "../../service/definition.ts";
 import { isConcrete } from "../../service/handlers/media-type.ts";
 import type { JsonSchema } from "../../service/schema.ts";
+import { whyNoBatch } from "./batch-route.ts";
 import {
   commonHeaders,
   commonParameters,
@@ -47,6 +48,10 @@ export interface OpenApiOptions {
   readonly version?: string | undefined;
   /** Whether calls need a bearer token. */
   readonly authenticated: boolean;
+  /** Whether the health routes are served. @default true */
+  readonly health?: boolean | undefined;
+  /** Whether `/metrics` is served. @default true */
+  readonly metrics?: boolean | undefined;
   /** Where the routes are mounted, such as `/models`. @default beside the document itself, wherever that is served */
   readonly basePath?: string | undefined;
 }
@@ -68,7 +73,7 @@ export function openApiDocument(options: OpenApiOptions): OpenApiDocument {
       { name: "services", description: "Calls." },
       { name: "operation", description: "The state of the server." },
     ],
-    paths: Object.fromEntries([...services.flatMap((service) => servicePaths(service, authenticated)), ...operationPaths(authenticated)]),
+    paths: Object.fromEntries([...services.flatMap((service) => servicePaths(service, authenticated)), ...operationPaths(options)]),
     components: openApiComponents(Object.assign({}, ...services.map(serviceSchemas)) as Record<string, JsonSchema>, authenticated),
     ...(authenticated && { security: [{ bearer: [] }] }),
   };
@@ -106,12 +111,7 @@ function servicePaths(service: AnyServiceDefinition, authenticated: boolean): Pa
     },
   };
   const path = `/${service.name}`;
-  return takesBatch(service) ? [[path, { post: call }], batchPath(service, authenticated)] : [[path, { post: call }]];
-}
-
-/** Whether there is a batch route: its inputs and answers are JSON. */
-function takesBatch({ inputStream, request, response }: AnyServiceDefinition): boolean {
-  return !inputStream && request.some(speaksJson) && response.some(speaksJson);
+  return whyNoBatch(service) === undefined ? [[path, { post: call }], batchPath(service, authenticated)] : [[path, { post: call }]];
 }
 
 function batchPath(service: AnyServiceDefinition, authenticated: boolean): PathEntry {
@@ -221,7 +221,7 @@ const isText = (mediaType: string): boolean => mediaType.startsWith("text/");
 /** MessagePack says what JSON says, in other bytes, so the same schema describes it. */
 const isMessagePack = (mediaType: string): boolean => /^application\/((x-|vnd\.)?msgpack|[^;]+\+msgpack)$/.test(mediaType);
 
-function operationPaths(authenticated: boolean): PathEntry[] {
+function operationPaths({ authenticated, health: hasHealth, metrics: hasMetrics }: OpenApiOptions): PathEntry[] {
   const open = authenticated ? { security: [] } : {};
   const health = (name: string, summary: string, yes: string, no: string): PathEntry => {
     const answer = (description: string): OpenApiResponse => ({
@@ -243,10 +243,10 @@ function operationPaths(authenticated: boolean): PathEntry[] {
       default: { $ref: "#/components/responses/Problem" },
     },
   };
-  return [
+  const healthPaths = [
     health("livez", "Whether the process works", "It works.", "It does not; the body says why."),
     health("readyz", "Whether calls are answered", "Calls are answered; perhaps `degraded`.", "They are not; the body says why."),
     health("startupz", "Whether the start is over", "It is over.", "Not yet; the body says what is awaited."),
-    ["/metrics", { get: metrics }],
   ];
+  return [...(hasHealth === false ? [] : healthPaths), ...(hasMetrics === false ? [] : [["/metrics", { get: metrics }] as const])];
 }

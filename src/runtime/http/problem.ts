@@ -28,15 +28,19 @@ export const internalCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "missing_dependency",
 ]);
 
-/** Turns an error into what the client sees; anything that is not a ServableError is `internal` and says nothing of itself. */
-export function problemOf(thrown: unknown, requestId: string | undefined): Problem {
+/**
+ * Turns an error into what the client sees; anything that is not a ServableError is `internal` and says nothing of itself.
+ *
+ * @param status - where it is not the one that the code stands for
+ */
+export function problemOf(thrown: unknown, requestId: string | undefined, status?: number): Problem {
   const error = toWireError(thrown);
   const { code, message, issues, details } = error;
   const standard = {
     // RFC 9457 section 4.2.1: there is no page to read beyond what the code says.
     type: "about:blank",
     title: titleOf(code),
-    status: httpStatus[code],
+    status: status ?? httpStatus[code],
     detail: message,
     code,
     ...(requestId === undefined ? {} : { requestId }),
