@@ -52,7 +52,9 @@ export {
   type Step,
   type StepInput,
   type StepOutput,
+  type StepResult,
   type StepTarget,
+  type Steps,
 } from "./service/pipeline-service.ts";
 export { ServiceLoader, discoverServices, type Loader, type LoaderSpec } from "./service/loader.ts";
 export { Tensor, hasDataType, tensor } from "./tensor/tensor.ts";

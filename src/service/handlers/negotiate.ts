@@ -25,12 +25,12 @@ function remember<V>(memory: Map<string, V>, key: string, value: V): V {
 }
 
 /** Every media type, or pattern, that one of the handlers reads, in their order. */
-export function acceptedMediaTypes(handlers: readonly RequestHandler[]): readonly string[] {
+function acceptedMediaTypes(handlers: readonly RequestHandler[]): readonly string[] {
   return [...new Set(handlers.flatMap((handler) => handler.mediaTypes))];
 }
 
 /** Every media type that can be asked for, in the handlers' order. */
-export function offeredMediaTypes(handlers: readonly ResponseHandler[], extraOffers: readonly string[] = []): readonly string[] {
+function offeredMediaTypes(handlers: readonly ResponseHandler[], extraOffers: readonly string[] = []): readonly string[] {
   return [...new Set([...handlers.flatMap((handler) => handler.mediaTypes.filter(isConcrete)), ...extraOffers])];
 }
 
