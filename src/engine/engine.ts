@@ -60,7 +60,7 @@ export interface ListPlace {
    *
    * @param alone - whether no other item of the list is in hand: there is always room for one
    * @returns undefined where the service has no place left for another one now
-   * @throws ServableError `cancelled` when the grace time of a stop is over
+   * @throws ServableError `not_ready` when the grace time of a stop is over
    */
   admit(options: AdmitOptions, alone: boolean): Execution | undefined;
   /** Gives the list's own place back. */
@@ -75,6 +75,8 @@ export class Engine {
   readonly #options: EngineOptions;
   readonly #observers: readonly Observer[];
   readonly #services = new Map<string, HostedService>();
+  readonly #definitions = new Map<string, AnyServiceDefinition>();
+  #loading: Promise<void> | undefined;
   readonly #aborter = new AbortController();
   readonly #live = new Set<Execution>();
   #state: EngineState = "unstarted";
@@ -87,9 +89,9 @@ export class Engine {
     this.#observers = options.observers ?? [];
   }
 
-  /** The services' definitions, by name; empty before `start`. */
+  /** The services' definitions, by name; empty before `load`. */
   get definitions(): ReadonlyMap<string, AnyServiceDefinition> {
-    return new Map([...this.#services].map(([name, { definition }]) => [name, definition]));
+    return this.#definitions;
   }
 
   /** A service's limits, all filled in. @throws ServableError `not_found` */
@@ -108,8 +110,12 @@ export class Engine {
    *
    * @throws ServableError `load_failed`, or `invalid_config` for two services of one name
    */
-  async load(): Promise<void> {
-    if (this.#services.size > 0) return;
+  load(): Promise<void> {
+    this.#loading ??= this.#load();
+    return this.#loading;
+  }
+
+  async #load(): Promise<void> {
     for (const source of this.#options.services) {
       const hosted = await this.#host(source);
       const { name } = hosted.definition;
@@ -117,6 +123,7 @@ export class Engine {
         throw new ServableError("invalid_config", `Two services are named '${name}'; names must differ, since each is a route.`);
       }
       this.#services.set(name, hosted);
+      this.#definitions.set(name, hosted.definition);
     }
     if (this.#services.size === 0) throw new ServableError("invalid_config", "There is no service to run.");
   }
@@ -179,7 +186,7 @@ export class Engine {
     const hosted = this.#enter(name);
     return {
       admit: (options, alone) => {
-        if (this.#graceOver) throw shutDown();
+        if (this.#graceOver) throw shutDown(false);
         return hosted.gate.enter(alone) ? this.#execute(hosted, options) : undefined;
       },
       leave: () => {
@@ -259,8 +266,7 @@ export class Engine {
     const inTime = await this.#drain(graceMs);
     if (!inTime) {
       this.#graceOver = true;
-      const error = shutDown();
-      for (const execution of this.#live) execution.fail(error);
+      for (const execution of this.#live) execution.fail(shutDown(execution.begun));
       await this.#drain(1_000);
     }
     await Promise.all([...this.#services.values()].map((hosted) => hosted.stop()));
@@ -331,8 +337,10 @@ export class Engine {
   }
 }
 
-function shutDown(): ServableError {
-  return new ServableError("cancelled", "The server shut down before the request was done.");
+/** @param begun - whether the service works on it: then a client must not send it again by itself, as it does after `not_ready` */
+function shutDown(begun: boolean): ServableError {
+  const text = "The server shut down before the request was done.";
+  return begun ? new ServableError("unavailable", text) : new ServableError("not_ready", text, { retryAfterMs: 1_000 });
 }
 
 function stoppedEarly(): ServableError {

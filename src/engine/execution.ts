@@ -64,6 +64,10 @@ export class Execution implements Waiter {
   get stages(): readonly StageTime[] {
     return this.context.stages;
   }
+  /** Whether the service works on it now. */
+  get begun(): boolean {
+    return this.#working;
+  }
   get settled(): boolean {
     return this.#state === "settled";
   }

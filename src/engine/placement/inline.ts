@@ -42,7 +42,9 @@ export class InlinePlacement implements ServicePlacement {
 
   run(request: EncodedRequest, context: CallContext): MaybePromise<EncodedResponse> {
     const service = this.#service;
-    if (service === undefined) throw new ServableError("not_ready", `Service '${this.#definition.name}' is not ready.`);
+    if (service === undefined) {
+      throw new ServableError("not_ready", `Service '${this.#definition.name}' is not ready. Try again soon.`, { retryAfterMs: 1_000 });
+    }
     return this.#mayBlock ? allowBlocking(() => service.call(request, context)) : service.call(request, context);
   }
 

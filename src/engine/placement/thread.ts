@@ -121,8 +121,10 @@ export class ThreadPlacement implements ServicePlacement {
   }
 
   #noWorkerLeft(): ServableError {
-    const why = this.#stopping ? "the server is shutting down" : "they crashed again and again";
-    return new ServableError("not_ready", `Service '${this.#options.service}' has no worker left: ${why}.`);
+    const what = `Service '${this.#options.service}' has no worker left`;
+    // Of what was given up nobody knows when it will be back.
+    if (!this.#stopping) return new ServableError("not_ready", `${what}: they crashed again and again.`);
+    return new ServableError("not_ready", `${what}: the server is shutting down. Try again soon.`, { retryAfterMs: 1_000 });
   }
 
   #refuseWaiting(): void {

@@ -33,7 +33,7 @@ function logger(extra: object): Logger {
   const method = (level: "debug" | "info" | "warn" | "error"): LogMethod => {
     const write = (fields: object | string, message?: string): void => {
       const [own, text] = typeof fields === "string" ? [{}, fields] : [fields, message];
-      send({ type: "log", level, fields: plain({ ...extra, ...own }), message: text });
+      send({ type: "log", level, fields: { ...plain(own), ...extra }, message: text });
     };
     return write;
   };

@@ -1,16 +1,12 @@
 import type { Socket } from "node:net";
-import {
-  fastify,
-  type FastifyError,
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-  type FastifyServerOptions,
-} from "fastify";
+import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from "fastify";
 import { ServableError } from "../../errors.ts";
 import type { Engine } from "../../engine/engine.ts";
+import type { Logger } from "../../service/service.ts";
+import { elapsedMs, noteArrival } from "./arrival.ts";
 import { problemAnswer } from "./exchange.ts";
 import { requestIdOf } from "./head.ts";
+import { foreignProblem, foreignStatus } from "./foreign-problem.ts";
 import { send } from "./service-front.ts";
 
 /** Certificate and key, PEM. */
@@ -24,12 +20,18 @@ const idleTimeoutMs = 72_000;
 /** Beyond the longest deadline of any service: a socket on which nothing moved for so long has nobody at its end. */
 const slackMs = 30_000;
 
-/** A Fastify whose every answer, its own mishaps included, is one of ours. */
-export function createApp(engine: Engine, tls: TlsMaterial | undefined): FastifyInstance {
+/** Scopes in which every answer is one of ours. */
+const ownScopes = new WeakSet<FastifyInstance>();
+
+/** A Fastify with our limits. Routes of the user's own get Fastify's own handling, or the user's; see {@link answerErrors} for ours. */
+export function createApp(engine: Engine, tls: TlsMaterial | undefined, log: Logger): FastifyInstance {
   const longestMs = Math.max(...[...engine.definitions.keys()].map((name) => engine.policy(name).deadlineMs));
   const options: FastifyServerOptions = {
     logger: false,
-    genReqId: (message) => requestIdOf(message.headers["x-request-id"]),
+    genReqId(message) {
+      noteArrival(message);
+      return requestIdOf(message.headers["x-request-id"]);
+    },
     // For routes of the user's own. Services read their bodies themselves, each with its own limit; see node-body.ts.
     bodyLimit: 1024 * 1024,
     requestTimeout: 0,
@@ -49,19 +51,39 @@ export function createApp(engine: Engine, tls: TlsMaterial | undefined): Fastify
     tls === undefined
       ? fastify({ ...options, http: serverOptions })
       : (fastify({ ...options, https: { ...tls, ...serverOptions } } as FastifyServerOptions) as FastifyInstance);
-  app.setErrorHandler((error: FastifyError, request, reply) => {
-    answerError(engine, error, request, reply);
+  // Fastify writes no log here, and nobody else would tell of it.
+  app.addHook("onError", (request, reply, error, done) => {
+    if (!ownScopes.has(request.server) && foreignStatus(error, reply) >= 500) {
+      log.error({ requestId: request.id, err: error }, "a route of your own failed");
+    }
+    done();
   });
   return app;
 }
 
-/** Answers what has no route. In the services' scope: there its hooks have checked who asks, and no body is read. */
-export function refuseUnknownPaths(scope: FastifyInstance, engine: Engine): void {
-  scope.setNotFoundHandler((request, reply) => {
-    const error = unknownPath(engine, request);
-    engine.refused(request.id, undefined, error, reply.elapsedTime);
-    return send(reply, problemAnswer(error, request.id));
+/** Makes whatever fails in a scope a problem document: its hooks and plugins, too. */
+export function answerErrors(scope: FastifyInstance, engine: Engine): void {
+  ownScopes.add(scope);
+  scope.setErrorHandler((thrown: unknown, request, reply) => {
+    answerError(engine, thrown, request, reply);
   });
+}
+
+/**
+ * Answers what has no route, unless the user has a handler for that. In the services' scope: there its hooks have checked who asks,
+ * and no body is read.
+ */
+export function refuseUnknownPaths(scope: FastifyInstance, engine: Engine): void {
+  const refuse = (request: FastifyRequest, reply: FastifyReply): void => {
+    const error = unknownPath(engine, request);
+    engine.refused(request.id, undefined, error, elapsedMs(request, reply));
+    send(reply, problemAnswer(error, request.id));
+  };
+  try {
+    scope.setNotFoundHandler(refuse);
+  } catch {
+    // The only thing that it throws for: there is one already. Fastify has no way to ask.
+  }
 }
 
 function unknownPath(engine: Engine, request: FastifyRequest): ServableError {
@@ -70,33 +92,13 @@ function unknownPath(engine: Engine, request: FastifyRequest): ServableError {
   return engine.unknownService(name ?? path);
 }
 
-function answerError(engine: Engine, thrown: FastifyError | ServableError, request: FastifyRequest, reply: FastifyReply): void {
-  const error = toServableError(thrown);
-  engine.refused(request.id, undefined, error, reply.elapsedTime);
-  void send(reply, problemAnswer(error, request.id));
-}
-
-/** Fastify's own complaints about a request are the client's fault; whatever else arrives here is ours. */
-function toServableError(thrown: FastifyError | ServableError): ServableError {
-  if (ServableError.isInstance(thrown)) return thrown;
-  switch (thrown.statusCode) {
-    case 400:
-    case 404:
-    case 414:
-      return new ServableError("invalid_request", "The request's address or head is malformed.", { cause: thrown });
-    case 413:
-      return new ServableError("payload_too_large", "The body is too large.", { cause: thrown });
-    case 401:
-    case 403:
-      // A user's own authentication plugin said so.
-      return new ServableError("unauthenticated", thrown.message, { cause: thrown });
-    case 415:
-      return new ServableError("unsupported_media_type", "The content type is malformed.", { cause: thrown });
-    default:
-      return new ServableError("internal", "Something went wrong in the server. Its log tells more, under this request id.", {
-        cause: thrown,
-      });
-  }
+function answerError(engine: Engine, thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const { error, status } = foreignProblem(thrown, reply, engine.state);
+  engine.refused(request.id, undefined, error, elapsedMs(request, reply));
+  const answer = problemAnswer(error, request.id, status);
+  // Such as a rate limiter's retry-after: whoever refused knows better.
+  const headers = Object.fromEntries(Object.entries(answer.headers).filter(([name]) => name === "content-type" || !reply.hasHeader(name)));
+  send(reply, { ...answer, headers });
 }
 
 /** Answers what is not HTTP at all; there is no request yet, so it is written by hand. */
@@ -112,8 +114,14 @@ function answerGarbage(thrown: Error & { readonly code?: string }, socket: Socke
         "invalid_request",
         thrown.code === "HPE_HEADER_OVERFLOW" ? "The request's head is too large." : "The request is not valid HTTP.",
       );
-  const { status, headers, body } = problemAnswer(error, crypto.randomUUID());
-  const lines = Object.entries({ ...headers, "content-length": String(Buffer.byteLength(body as string)), connection: "close" });
+  const requestId = crypto.randomUUID();
+  const { status, headers, body } = problemAnswer(error, requestId);
+  const lines = Object.entries({
+    ...headers,
+    "x-request-id": requestId,
+    "content-length": String(Buffer.byteLength(body as string)),
+    connection: "close",
+  });
   socket.end(
     `HTTP/1.1 ${status} ${slow ? "Request Timeout" : "Bad Request"}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n${body as string}`,
   );

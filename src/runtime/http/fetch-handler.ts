@@ -1,16 +1,18 @@
 import { ServableError } from "../../errors.ts";
-import { Engine, type ServiceSource } from "../../engine/engine.ts";
+import type { ServiceSource } from "../../engine/engine.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
 import { answerBatchCall, answerCall, problemAnswer, tooLarge, type BodySource, type HttpAnswer, type HttpCall } from "./exchange.ts";
 import { metadataOf, requestIdOf } from "./head.ts";
 import { answerHealth } from "./health-front.ts";
+import { LazyEngine } from "./lazy-engine.ts";
 import { answerOpenApi } from "./openapi-answer.ts";
+import { toWireError } from "./problem.ts";
 
 /** How a {@link FetchHandler} is made. */
 export interface FetchHandlerOptions {
   /** What stands before the routes, such as `/ml`. @default none */
   readonly basePath?: string | undefined;
-  /** @default none: the host has a log of its own */
+  /** Gets a line for each request, and what goes wrong. @default pino at level error, to standard output: what goes wrong */
   readonly log?: EngineLogger | undefined;
   readonly observers?: readonly Observer[] | undefined;
 }
@@ -18,17 +20,24 @@ export interface FetchHandlerOptions {
 /** Answers requests of any host that speaks fetch: Bun, Deno, Hono, Next.js, service workers. */
 export interface FetchHandler {
   (request: Request): Promise<Response>;
-  /** Sets the services up; the first request does it, too. @throws ServableError `load_failed`, `invalid_config` */
+  /**
+   * Sets the services up; the first request does it, too. Where that failed it is tried again, at most once a second.
+   *
+   * @throws ServableError `load_failed`, `invalid_config`
+   */
   start(): Promise<void>;
   /** Lets what is in flight finish within the grace time, then closes the services. @param graceMs - default 30000 */
   close(graceMs?: number): Promise<void>;
 }
 
-const noMethod = (): undefined => undefined;
-const silent: EngineLogger = { debug: noMethod, info: noMethod, warn: noMethod, error: noMethod, child: () => silent };
-
 /**
- * Makes a fetch handler of one service or several; they are set up at the first request.
+ * Makes a fetch handler of one service or several; they are set up at the first request, which waits for it.
+ *
+ * It answers the calls (`POST /{service}` and `POST /{service}/batch`), the health routes, which never wait (`GET /livez`, `/startupz`,
+ * `/readyz`), and `GET /openapi.json`. There is no `/metrics` and no page: the host has its own way to both, and an
+ * {@link Observer} sees all that metrics are made of. Who may call, pages of other origins included, is the host's to decide.
+ *
+ * Services that can't be set up are logged, calls get `not_ready` (503), and the next request tries again.
  *
  * @example
  * ```ts
@@ -37,60 +46,76 @@ const silent: EngineLogger = { debug: noMethod, info: noMethod, warn: noMethod, 
  *
  * const hello = defineService({ name: "hello", call: () => "hello" });
  * const handle = fetchHandler(hello);
- * const response = await handle(new Request("http://localhost/hello", { method: "POST", body: "null" }));
+ * const headers = { "content-type": "application/json" };
+ * const response = await handle(new Request("http://localhost/hello", { method: "POST", headers, body: "null" }));
  * ```
  */
 export function fetchHandler(services: ServiceSource | readonly ServiceSource[], options: FetchHandlerOptions = {}): FetchHandler {
   const list = Array.isArray(services) ? (services as readonly ServiceSource[]) : [services as ServiceSource];
-  const engine = new Engine({ services: list, log: options.log ?? silent, observers: options.observers });
+  const host = new LazyEngine({ services: list, log: options.log, observers: options.observers ?? [] });
   const basePath = (options.basePath ?? "").replace(/\/+$/, "");
-  let started: Promise<void> | undefined;
-  const start = (): Promise<void> => {
-    started ??= engine.start();
-    return started;
-  };
   const handle = async (request: Request): Promise<Response> => {
     const requestId = requestIdOf(request.headers.get("x-request-id") ?? undefined);
-    try {
-      await start();
-    } catch (thrown) {
-      return toResponse(problemAnswer(thrown, requestId), requestId, noMethod);
-    }
     const gone = new AbortController();
     const leave = (): void => {
       gone.abort();
     };
     if (request.signal.aborted) leave();
     else request.signal.addEventListener("abort", leave, { once: true });
-    return toResponse(await answer(engine, request, basePath, requestId, gone.signal), requestId, leave);
+    const since = performance.now();
+    let settled: HttpAnswer;
+    try {
+      settled = await answer(host, request, { basePath, requestId, gone: gone.signal, since });
+    } catch (thrown) {
+      const error = toWireError(thrown);
+      host.refused(requestId, error, performance.now() - since);
+      settled = problemAnswer(error, requestId);
+    }
+    return toResponse(settled, requestId, leave);
   };
   return Object.assign(handle, {
-    start,
+    start: async () => {
+      await host.start();
+    },
     close: async (graceMs = 30_000) => {
-      await engine.stop(graceMs);
+      await host.close(graceMs);
     },
   });
 }
 
-async function answer(engine: Engine, request: Request, basePath: string, requestId: string, gone: AbortSignal): Promise<HttpAnswer> {
+interface Arrival {
+  readonly basePath: string;
+  readonly requestId: string;
+  readonly gone: AbortSignal;
+  readonly since: number;
+}
+
+const ownPaths: ReadonlySet<string> = new Set(["/livez", "/startupz", "/readyz", "/openapi.json"]);
+
+async function answer(host: LazyEngine, request: Request, { basePath, requestId, gone, since }: Arrival): Promise<HttpAnswer> {
   const { pathname } = new URL(request.url);
   const path = pathname.startsWith(`${basePath}/`) ? pathname.slice(basePath.length) : undefined;
+  if (path !== undefined && ownPaths.has(path)) {
+    if (request.method !== "GET" && request.method !== "HEAD") throw wrongMethod(pathname, "GET", request.method);
+    host.begin();
+    return path === "/openapi.json" ? answerDocument(host) : answerHealth(host.status(), path.slice(1) as "livez" | "startupz" | "readyz");
+  }
+  const engine = await host.ready();
   const [, name = "", batch] = /^\/([^/]+)(\/batch)?$/.exec(path ?? "") ?? [];
   const definition = engine.definitions.get(name);
-  const refuse = (error: ServableError): HttpAnswer => {
-    engine.refused(requestId, definition?.name, error, 0);
+  if (definition === undefined) throw engine.unknownService(name === "" ? pathname : name);
+  if (request.method !== "POST") {
+    const error = wrongMethod(pathname, "POST", request.method);
+    engine.refused(requestId, name, error, performance.now() - since);
     return problemAnswer(error, requestId);
-  };
-  if (definition !== undefined) {
-    if (request.method !== "POST") return refuse(wrongMethod(pathname, "POST", request.method));
-    const call = toCall(request, requestId, gone);
-    return batch === undefined ? answerCall(engine, definition, call) : answerBatchCall(engine, definition, call);
   }
-  if (path === "/livez" || path === "/startupz" || path === "/readyz" || path === "/openapi.json") {
-    if (request.method !== "GET" && request.method !== "HEAD") return refuse(wrongMethod(pathname, "GET", request.method));
-    return path === "/openapi.json" ? answerOpenApi(engine, false) : answerHealth(engine, path.slice(1) as "livez" | "startupz" | "readyz");
-  }
-  return refuse(engine.unknownService(name === "" ? pathname : name));
+  const call = toCall(request, requestId, gone);
+  return batch === undefined ? answerCall(engine, definition, call) : answerBatchCall(engine, definition, call);
+}
+
+async function answerDocument(host: LazyEngine): Promise<HttpAnswer> {
+  const engine = await host.loaded().catch(() => host.ready());
+  return answerOpenApi(engine, { authenticated: false, metrics: false });
 }
 
 function wrongMethod(path: string, method: string, used: string): ServableError {
@@ -146,7 +171,7 @@ async function readAll(chunks: AsyncIterable<Uint8Array>, maxBytes: number): Pro
 
 /** @param onGone - called when the reader of a streamed answer leaves, which not every host tells by the request's signal */
 function toResponse({ status, headers: own, body }: HttpAnswer, requestId: string, onGone: () => void): Response {
-  const headers = { "x-request-id": requestId, ...own };
+  const headers = { ...own, "x-request-id": requestId };
   if (typeof body === "string" || body instanceof Uint8Array)
     return new Response(body as ConstructorParameters<typeof Response>[0], { status, headers });
   const iterator = body[Symbol.asyncIterator]();

@@ -8,7 +8,9 @@ import type { EngineLogger } from "../../engine/observer.ts";
 import { createLogger, requestLog } from "../../telemetry/logs.ts";
 import { Metrics } from "../../telemetry/metrics.ts";
 import type { Runtime } from "../runtime.ts";
-import { createApp, refuseUnknownPaths } from "./app.ts";
+import { answerErrors, createApp, refuseUnknownPaths } from "./app.ts";
+import { elapsedMs } from "./arrival.ts";
+import { reachingOut } from "./auth-plugin.ts";
 import { docsFront, pagePaths } from "./docs-front.ts";
 import { problemAnswer } from "./exchange.ts";
 import { healthFront } from "./health-front.ts";
@@ -139,7 +141,7 @@ export class HttpRuntime implements Runtime {
 
   async #build(engine: Engine, metrics: Metrics, log: EngineLogger): Promise<FastifyInstance> {
     const { auth, tls, corsOrigins, page } = this.#resolved;
-    const app = createApp(engine, tls && readTls(tls));
+    const app = createApp(engine, tls && readTls(tls), log);
     if (corsOrigins.length > 0) {
       const { default: cors } = await import("@fastify/cors");
       await app.register(cors, {
@@ -150,15 +152,21 @@ export class HttpRuntime implements Runtime {
     }
     this.#answers.watch(app.server);
     if (auth !== undefined && "tokenFile" in auth) this.#guard(app, engine, new TokenFile(auth.tokenFile, log));
-    healthFront(app, { engine });
+    // Before the services: only what comes after a hook gets it.
+    await this.#options.configure?.(app);
+    await app.register((scope, _options, done) => {
+      answerErrors(scope, engine);
+      healthFront(scope, { engine });
+      done();
+    });
     await app.register(async (scope) => {
-      if (auth !== undefined && "plugin" in auth) await auth.plugin(scope, {});
-      serviceFront(scope, { engine });
+      answerErrors(scope, engine);
+      if (auth !== undefined && "plugin" in auth) await scope.register(reachingOut(auth.plugin));
+      serviceFront(scope, { engine, origins: auth === undefined ? corsOrigins : undefined });
       metricsFront(scope, { engine, metrics });
       docsFront(scope, { engine, authenticated: auth !== undefined, page });
       refuseUnknownPaths(scope, engine);
     });
-    await this.#options.configure?.(app);
     return app;
   }
 
@@ -170,8 +178,8 @@ export class HttpRuntime implements Runtime {
         return;
       }
       const error = new ServableError("unauthenticated", "This server asks for a token: send the header `authorization: Bearer <token>`.");
-      engine.refused(request.id, undefined, error, reply.elapsedTime);
-      void send(reply, problemAnswer(error, request.id));
+      engine.refused(request.id, undefined, error, elapsedMs(request, reply));
+      send(reply, problemAnswer(error, request.id));
     });
   }
 

@@ -43,6 +43,35 @@ function readWhole(
   });
 }
 
+const restMs = 5_000;
+
+/**
+ * Throws away what still comes of a body when the answer is made, so that the sender gets to read that; within bounds, since a
+ * sender may never end. Beyond them the connection is cut.
+ *
+ * @param maxBytes - how much more may come, within 5 s
+ */
+export function discardRest(message: IncomingMessage, maxBytes: number): void {
+  if (message.complete || message.readableEnded || message.destroyed || !hasBody(message)) return;
+  const cut = (): void => {
+    message.socket.destroy();
+  };
+  const timer = setTimeout(cut, restMs).unref();
+  let rest = maxBytes;
+  message.on("data", (part: Uint8Array) => {
+    rest -= part.byteLength;
+    if (rest < 0) cut();
+  });
+  message.once("close", () => {
+    clearTimeout(timer);
+  });
+}
+
+/** A message without one is not yet complete either, when its answer is made at once. */
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
+}
+
 async function* readChunks(message: IncomingMessage): AsyncGenerator<Uint8Array> {
   try {
     // A service may stop reading before the end, and its answer must still get out: destroying the message would destroy the socket.

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyPluginAsync } from "fastify";
+import type { FastifyInstance, FastifyPluginAsync, FastifyPluginCallback } from "fastify";
 import { isIP } from "node:net";
 import { ServableError } from "../../errors.ts";
 import type { ServiceSource } from "../../engine/engine.ts";
@@ -12,13 +12,17 @@ export interface HttpRuntimeOptions {
   readonly host?: string | undefined;
   /** 0 takes any free port. @default 3000 */
   readonly port?: number | undefined;
-  /** A file of bearer tokens, or a Fastify plugin of your own that adds an `onRequest` hook. Off loopback one of them is needed. */
-  readonly auth?: { readonly tokenFile: string } | { readonly plugin: FastifyPluginAsync } | undefined;
+  /**
+   * A file of bearer tokens, or a Fastify plugin of your own that adds an `onRequest` hook (one with options: wrap it, or give
+   * `(app) => app.register(plugin, options)` where it is made with `fastify-plugin`). Off loopback one of them is needed. Health routes
+   * stay open; without either, pages of other origins are turned away, see `corsOrigins`.
+   */
+  readonly auth?: { readonly tokenFile: string } | { readonly plugin: FastifyPluginCallback | FastifyPluginAsync } | undefined;
   /** Serves anybody, also off loopback. @default false */
   readonly allowUnauthenticated?: boolean | undefined;
   /** Serves HTTPS with this certificate and key, both PEM files. */
   readonly tls?: { readonly certFile: string; readonly keyFile: string } | undefined;
-  /** Origins whose pages may call, such as `https://example.com`; `*` for all. @default none */
+  /** Origins whose pages may call, such as `https://example.com`; `*` for all. @default none but the server's own */
   readonly corsOrigins?: readonly string[] | undefined;
   /** Serves the page at `/`. @default true */
   readonly page?: boolean | undefined;
@@ -28,7 +32,11 @@ export interface HttpRuntimeOptions {
   readonly log?: EngineLogger | undefined;
   /** See what the engine does, besides the log and the metrics. */
   readonly observers?: readonly Observer[] | undefined;
-  /** Adds plugins, hooks and routes of your own to the Fastify instance before it listens. */
+  /**
+   * Adds plugins, hooks and routes of your own to the Fastify instance before it listens, and before ours are added: your hooks reach
+   * these, and what they throw becomes a problem document there with its status kept. Your own routes are handled as Fastify does, or
+   * your own error and not-found handlers do.
+   */
   readonly configure?: ((app: FastifyInstance) => void | Promise<void>) | undefined;
 }
 

@@ -1,11 +1,13 @@
 import { Readable } from "node:stream";
 import type { FastifyContentTypeParser, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
-import { ServableError } from "../../errors.ts";
+import { ServableError, messageOf } from "../../errors.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
+import { elapsedMs } from "./arrival.ts";
 import { answerBatchCall, answerCall, problemAnswer, type HttpAnswer, type HttpCall } from "./exchange.ts";
 import { metadataOf } from "./head.ts";
-import { nodeBody } from "./node-body.ts";
+import { discardRest, nodeBody } from "./node-body.ts";
+import { originGuard } from "./origins.ts";
 
 /** What every front gets. */
 export interface FrontOptions {
@@ -13,8 +15,14 @@ export interface FrontOptions {
   readonly engine: Engine;
 }
 
+/** What the front of the services gets. */
+export interface ServiceFrontOptions extends FrontOptions {
+  /** Origins whose pages may call, besides the server's own; `*` for all. @default all: whoever mounts it decides who may call */
+  readonly origins?: readonly string[] | undefined;
+}
+
 /** The routes of the services: `POST /{service}` and `POST /{service}/batch`. */
-export function serviceFront(app: FastifyInstance, { engine }: FrontOptions): void {
+export function serviceFront(app: FastifyInstance, { engine, origins }: ServiceFrontOptions): void {
   // The body is read where the request's limits and deadline are known, by the exchange.
   app.removeAllContentTypeParsers();
   const leaveBody: FastifyContentTypeParser = (_request, _payload, done) => {
@@ -23,55 +31,73 @@ export function serviceFront(app: FastifyInstance, { engine }: FrontOptions): vo
   app.addContentTypeParser("*", leaveBody);
   // Takes everything, too; unlike "*", Fastify remembers what it took, and need not read the header anew each time.
   app.addContentTypeParser(/^/, leaveBody);
+  const guard = originGuard(origins);
   for (const definition of engine.definitions.values()) {
-    route(
-      app,
-      engine,
-      "POST",
-      `/${definition.name}`,
-      (request, reply) => answerCall(engine, definition, toCall(request, reply)),
-      definition,
-    );
-    route(
-      app,
-      engine,
-      "POST",
-      `/${definition.name}/batch`,
-      (request, reply) => answerBatchCall(engine, definition, toCall(request, reply)),
-      definition,
-    );
+    const { name } = definition;
+    const add = (url: string, answer: typeof answerCall): void => {
+      route(app, engine, {
+        method: "POST",
+        url,
+        definition,
+        answer(request, reply) {
+          const foreign = guard?.(request.headers);
+          if (foreign === undefined) return answer(engine, definition, toCall(request, reply));
+          engine.refused(request.id, name, foreign, elapsedMs(request, reply));
+          return problemAnswer(foreign, request.id, 403);
+        },
+      });
+    };
+    add(`/${name}`, answerCall);
+    add(`/${name}/batch`, answerBatchCall);
   }
 }
 
 const methods: readonly HTTPMethods[] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
+/** A path and what it answers. */
+export interface Route {
+  readonly method: "GET" | "POST";
+  readonly url: string;
+  /** Whose route it is, where it is a service's. */
+  readonly definition?: AnyServiceDefinition;
+  readonly answer: (request: FastifyRequest, reply: FastifyReply) => HttpAnswer | Promise<HttpAnswer>;
+}
+
 /** Adds a route for one method; any other method on its path is told which one it is. */
-export function route(
-  app: FastifyInstance,
-  engine: Engine,
-  method: "GET" | "POST",
-  url: string,
-  answer: (request: FastifyRequest, reply: FastifyReply) => HttpAnswer | Promise<HttpAnswer>,
-  definition?: AnyServiceDefinition,
-): void {
-  const handler = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
-    const result = answer(request, reply);
-    const deliver = (settled: HttpAnswer): FastifyReply => {
+export function route(app: FastifyInstance, engine: Engine, { method, url, definition, answer }: Route): void {
+  const maxRestBytes = definition && Math.max(engine.policy(definition.name).maxBodyBytes, leastRestBytes);
+  const deliver = (reply: FastifyReply, settled: HttpAnswer): void => {
+    try {
       // A client that keeps its connection would hold up the stop, or be cut off in its next request.
       if (engine.state === "stopping") reply.header("connection", "close");
-      return send(reply, settled);
-    };
-    if (!(result instanceof Promise)) return deliver(result);
-    result.then(deliver, (thrown: unknown) => deliver(problemAnswer(thrown, request.id))).catch(() => reply.raw.destroy());
-    return reply;
+      send(reply, settled, maxRestBytes);
+    } catch {
+      reply.raw.destroy();
+    }
+  };
+  // It returns nothing: Fastify would take a reply for a promise, and listen for the end of each response.
+  const handler = (request: FastifyRequest, reply: FastifyReply): void => {
+    const result = answer(request, reply);
+    if (!(result instanceof Promise)) {
+      deliver(reply, result);
+      return;
+    }
+    void result.then(
+      (settled) => {
+        deliver(reply, settled);
+      },
+      (thrown: unknown) => {
+        deliver(reply, problemAnswer(thrown, request.id));
+      },
+    );
   };
   app.route({
     method,
     url,
     handler,
-    errorHandler: (error, request, reply) => {
+    errorHandler: (thrown: unknown, request, reply) => {
       // Whether a content type is taken is the service's to say, malformed ones included: its answer lists those that are.
-      if (error.code !== "FST_ERR_CTP_INVALID_MEDIA_TYPE") throw error;
+      if (!isError(thrown, "FST_ERR_CTP_INVALID_MEDIA_TYPE")) throw asError(thrown);
       handler(request, reply);
     },
   });
@@ -82,20 +108,50 @@ export function route(
     handler: (request, reply) => {
       const path = request.routeOptions.url ?? url;
       const error = new ServableError("method_not_allowed", `${path} takes ${method}, not ${request.method}.`, { details: { allow } });
-      engine.refused(request.id, definition?.name, error, reply.elapsedTime);
-      return send(reply, problemAnswer(error, request.id));
+      engine.refused(request.id, definition?.name, error, elapsedMs(request, reply));
+      send(reply, problemAnswer(error, request.id), maxRestBytes);
     },
   });
 }
 
-/** Sends an answer; a stream ends when the client goes away. */
-export function send(reply: FastifyReply, answer: HttpAnswer): FastifyReply {
+function isError(thrown: unknown, code: string): boolean {
+  return thrown instanceof Error && "code" in thrown && thrown.code === code;
+}
+
+/** Thrown on, anything else would be sent as if it were an answer. */
+function asError(thrown: unknown): Error {
+  if (thrown instanceof Error) return thrown;
+  return Object.assign(new Error(messageOf(thrown), { cause: thrown }), typeof thrown === "object" ? thrown : undefined);
+}
+
+/** What a sender may still send after its answer, at least: as much may be under way already. */
+const leastRestBytes = 1024 * 1024;
+const restBytes = 16 * 1024 * 1024;
+
+/**
+ * Sends an answer; a stream ends when the client goes away.
+ *
+ * @param maxRestBytes - how much of the request's body, where it is not read, is thrown away so that the sender gets to read the answer;
+ * default 16 MiB
+ */
+export function send(reply: FastifyReply, answer: HttpAnswer, maxRestBytes: number = restBytes): void {
   const { status, headers, body } = answer;
-  reply.code(status).headers(headers);
-  if (headers["x-request-id"] === undefined) reply.header("x-request-id", reply.request.id);
+  const { id, raw: message } = reply.request;
+  reply.code(status).headers(headers).header("x-request-id", id);
   // RFC 9110 section 15.5.9: the rest of that body is not waited for.
   if (status === 408) reply.header("connection", "close");
-  return reply.send(typeof body === "string" || body instanceof Uint8Array ? body : Readable.from(body, { objectMode: false }));
+  if (typeof body === "string" || body instanceof Uint8Array) {
+    if (!message.complete) discardRest(message, maxRestBytes);
+    reply.send(body);
+    return;
+  }
+  if (!message.complete) {
+    // A service may stream its answer while it reads.
+    reply.raw.once("finish", () => {
+      discardRest(message, maxRestBytes);
+    });
+  }
+  reply.send(Readable.from(body, { objectMode: false }));
 }
 
 function toCall(request: FastifyRequest, reply: FastifyReply): HttpCall {

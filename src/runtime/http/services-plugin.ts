@@ -2,8 +2,10 @@ import type { FastifyPluginAsync } from "fastify";
 import { Engine, type ServiceSource } from "../../engine/engine.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
 import { createLogger, requestLog } from "../../telemetry/logs.ts";
+import { Metrics } from "../../telemetry/metrics.ts";
 import { docsFront } from "./docs-front.ts";
 import { healthFront } from "./health-front.ts";
+import { metricsFront } from "./metrics-front.ts";
 import { serviceFront } from "./service-front.ts";
 
 /** How services are mounted in an app of your own. */
@@ -13,6 +15,10 @@ export interface ServicesPluginOptions {
   readonly health?: boolean | undefined;
   /** Adds `openapi.json`. @default false */
   readonly openapi?: boolean | undefined;
+  /** Adds `metrics`, for Prometheus. @default false */
+  readonly metrics?: boolean | undefined;
+  /** Adds the page, at the prefix itself, and `openapi.json`, which the page reads. @default false */
+  readonly page?: boolean | undefined;
   /** Time for what is in flight when the app closes. @default 30000 */
   readonly graceMs?: number | undefined;
   /** @default pino, to standard output */
@@ -22,15 +28,23 @@ export interface ServicesPluginOptions {
 
 /**
  * Mounts services in your own Fastify app: `app.register(servicesPlugin, { services: [double], prefix: "/ml" })`. They start
- * with the app and stop with it; your hooks, error handlers and other routes stay as they are.
+ * with the app and stop with it; your hooks, error handlers and other routes stay as they are. Who may call, pages of other origins
+ * included, is your app's to decide.
  */
 export const servicesPlugin: FastifyPluginAsync<ServicesPluginOptions> = async (app, options) => {
   const log = options.log ?? (await createLogger());
-  const engine = new Engine({ services: options.services, log, observers: [requestLog(log), ...(options.observers ?? [])] });
+  const { health = false, openapi = false, page = false } = options;
+  const metrics = options.metrics === true ? new Metrics() : undefined;
+  const observers = [requestLog(log), ...(metrics === undefined ? [] : [metrics]), ...(options.observers ?? [])];
+  const engine = new Engine({ services: options.services, log, observers });
   await engine.load();
   serviceFront(app, { engine });
-  if (options.health === true) healthFront(app, { engine });
-  if (options.openapi === true) docsFront(app, { engine, authenticated: false, page: false });
+  if (health) healthFront(app, { engine });
+  if (metrics !== undefined) {
+    metrics.watch(engine);
+    metricsFront(app, { engine, metrics });
+  }
+  if (openapi || page) docsFront(app, { engine, authenticated: false, page, health, metrics: metrics !== undefined });
   app.addHook("onReady", () => engine.start());
   app.addHook("preClose", async () => {
     await engine.stop(options.graceMs ?? 30_000);

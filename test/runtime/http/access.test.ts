@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, request as httpsRequest } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { FastifyPluginAsync } from "fastify";
+import type { FastifyInstance, FastifyPluginAsync, FastifyPluginCallback } from "fastify";
 import { defineService } from "servable";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TokenFile } from "../../../src/runtime/http/tokens.ts";
@@ -182,7 +182,165 @@ describe("a plugin of the user's own", () => {
   });
 
   test("what it throws is a problem", async () => {
-    expect((await problemOf(await server.post("/echo", "1", { "x-key": "throw" }), 401, "unauthenticated")).detail).toBe("Not you.");
+    const response = await server.post("/echo", "1", { "x-key": "throw" });
+    expect(response.headers.get("www-authenticate")).toBeNull();
+    expect((await problemOf(response, 403, "unauthenticated")).detail).toBe("Not you.");
+  });
+});
+
+describe("a plugin of the user's own, in any style that Fastify takes", () => {
+  const guard = (app: FastifyInstance, key = "sesame"): void => {
+    app.addHook("onRequest", (request, reply, done) => {
+      if (request.headers["x-key"] === key) done();
+      else void reply.code(401).send({ mine: true });
+    });
+  };
+  const later = (work: () => void): void => void setTimeout(work, 20);
+  const marked = <T extends object>(plugin: T): T => Object.assign(plugin, { [Symbol.for("skip-override")]: true });
+  const optional = marked((app: FastifyInstance, options: { key: string }, done: () => void) => {
+    guard(app, options.key);
+    done();
+  });
+  const callback =
+    (work: (app: FastifyInstance, done: () => void) => void): FastifyPluginCallback =>
+    (app, _options, done) => {
+      work(app, done);
+    };
+  const atOnce = callback((app, done) => {
+    guard(app);
+    done();
+  });
+  const styles: [string, FastifyPluginCallback | FastifyPluginAsync][] = [
+    ["a callback", atOnce],
+    [
+      "a callback that adds its hook later",
+      callback((app, done) => {
+        later(() => {
+          guard(app);
+          done();
+        });
+      }),
+    ],
+    [
+      "an async function that adds its hook later",
+      async (app: FastifyInstance): Promise<void> => {
+        await new Promise<void>((resolve) => {
+          later(resolve);
+        });
+        guard(app);
+      },
+    ],
+    [
+      "one made with fastify-plugin",
+      marked(
+        callback((app, done) => {
+          guard(app);
+          done();
+        }),
+      ),
+    ],
+    [
+      "one with options, made with fastify-plugin",
+      async (app: FastifyInstance): Promise<void> => {
+        await app.register(optional, { key: "sesame" });
+      },
+    ],
+    [
+      "one that is not awaited",
+      callback((app, done) => {
+        void app.register(optional, { key: "sesame" });
+        done();
+      }),
+    ],
+  ];
+
+  test.each(styles)("%s", async (_name, plugin) => {
+    await using server = await serve([echo], { auth: { plugin } });
+    for (const path of ["/echo", "/echo/batch", "/nobody", "/metrics"]) {
+      expect([path, (await server.post(path, "1")).status]).toEqual([path, 401]);
+    }
+    expect(await (await server.post("/echo", "1", { "x-key": "sesame" })).json()).toBe(1);
+    expect((await server.get("/readyz")).status).toBe(200);
+  });
+
+  test("the same one guards two servers", async () => {
+    for (let round = 0; round < 2; round += 1) {
+      await using server = await serve([echo], { auth: { plugin: atOnce } });
+      expect((await server.post("/echo", "1")).status).toBe(401);
+    }
+    expect(Object.getOwnPropertySymbols(atOnce)).toEqual([]);
+  });
+
+  test("that fails lets nothing be served", async () => {
+    const fails: (FastifyPluginCallback | FastifyPluginAsync)[] = [
+      (_app, _options, done) => {
+        done(new Error("no keys"));
+      },
+      () => Promise.reject(new Error("no keys")),
+    ];
+    for (const plugin of fails) await expect(serve([echo], { auth: { plugin } })).rejects.toThrow("no keys");
+  });
+});
+
+describe("pages of other origins", () => {
+  const page = "https://evil.example";
+  const send = (server: Serving, headers: Record<string, string>, path = "/echo"): Promise<Response> =>
+    // As a page can without a preflight: with no type, or one of a form.
+    fetch(server.url + path, { method: "POST", body: new Blob(["[1]"]), headers });
+
+  test("can't call a server that asks nobody for a token", async () => {
+    await using server = await serve([echo]);
+    const refused: Record<string, string>[] = [
+      { origin: page },
+      { origin: page, "sec-fetch-site": "cross-site" },
+      { "sec-fetch-site": "cross-site" },
+      { origin: "null" },
+      { origin: `http://127.0.0.1:${server.port + 1}` },
+    ];
+    for (const headers of refused) {
+      for (const path of ["/echo", "/echo/batch"]) {
+        const response = await send(server, headers, path);
+        expect(response.headers.get("www-authenticate")).toBeNull();
+        await problemOf(response, 403, "unauthenticated");
+      }
+    }
+    const { detail } = await problemOf(await send(server, { origin: page }), 403, "unauthenticated");
+    expect(detail).toContain(`--cors-origin ${page}`);
+    expect(server.events.at(-1)).toMatchObject({ service: "echo", outcome: "unauthenticated" });
+  });
+
+  test("but its own page, pages of the same site, and clients that are no browser can", async () => {
+    await using server = await serve([echo]);
+    const taken: Record<string, string>[] = [
+      {},
+      { origin: server.url },
+      { origin: server.url, "sec-fetch-site": "same-origin" },
+      // A proxy in between changed the Host.
+      { origin: "https://models.example", "sec-fetch-site": "same-origin" },
+      { origin: "http://127.0.0.1:5173", "sec-fetch-site": "same-site" },
+      { "sec-fetch-site": "none" },
+    ];
+    for (const headers of taken) expect([headers, (await send(server, headers)).status]).toEqual([headers, 200]);
+    expect((await server.get("/readyz", { headers: { origin: page, "sec-fetch-site": "cross-site" } })).status).toBe(200);
+  });
+
+  test("nor odd ones, which are not repeated", async () => {
+    await using server = await serve([echo]);
+    const { detail } = await problemOf(await send(server, { origin: 'https://a"><script>' }), 403, "unauthenticated");
+    expect(detail).not.toContain("script");
+  });
+
+  test("can where they are named, or all are", async () => {
+    for (const corsOrigins of [[page], ["*"]]) {
+      await using server = await serve([echo], { corsOrigins });
+      expect((await send(server, { origin: page, "sec-fetch-site": "cross-site" })).status).toBe(200);
+      expect((await send(server, { origin: "https://other.example" })).status).toBe(corsOrigins[0] === "*" ? 200 : 403);
+    }
+  });
+
+  test("can with a token, which no page has by itself", async () => {
+    await using server = await serve([echo], { auth: { tokenFile: tokenFile("t0ken") } });
+    expect((await send(server, { origin: page, "sec-fetch-site": "cross-site", ...bearer("t0ken") })).status).toBe(200);
   });
 });
 

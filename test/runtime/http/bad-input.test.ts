@@ -1,7 +1,8 @@
+import { once } from "node:events";
 import { ServableError, defineService } from "servable";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { problemOf, serve, type Serving } from "../../support/serving.ts";
+import { openRaw, problemOf, serve, until, type Serving } from "../../support/serving.ts";
 
 const inline = { placement: "inline" } as const;
 const services = [
@@ -209,6 +210,40 @@ describe("too large", () => {
     const response = await server.post("/echo", text);
     expect(response.status).toBe(200);
     expect(await response.text()).toBe(text);
+  });
+
+  test.each([
+    ["a body without a length", "POST /small HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n", "413"],
+    ["a body with a length", `POST /small HTTP/1.1\r\nhost: x\r\ncontent-length: ${10 ** 12}\r\n\r\n`, "413"],
+    ["a body for nobody", "POST /nobody HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n", "404"],
+    ["a body where none belongs", `GET /livez HTTP/1.1\r\nhost: x\r\ncontent-length: ${10 ** 12}\r\n\r\n`, "200"],
+  ])("%s is answered, and what comes then is not taken for ever", { timeout: 60_000 }, async (_name, head, status) => {
+    using sender = await openRaw(server.port);
+    const part = Buffer.concat([Buffer.from("10000\r\n"), Buffer.alloc(0x10000, 0x20), Buffer.from("\r\n")]);
+    sender.write(head);
+    sender.write(part);
+    await until(() => sender.received().startsWith(`HTTP/1.1 ${status}`), "the answer");
+    let sent = 0;
+    while (!sender.socket.destroyed && sent < 2_000) {
+      sent += 1;
+      if (sender.socket.write(part)) await new Promise((resolve) => setImmediate(resolve));
+      else await Promise.race([once(sender.socket, "drain").catch(() => "cut off"), sender.closed]);
+    }
+    expect(sent).toBeLessThan(2_000);
+  });
+
+  test("a sender who just goes slowly is cut off in the end", { timeout: 20_000 }, async () => {
+    using sender = await openRaw(server.port);
+    sender.write("POST /small HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\nx");
+    expect(await sender.closed).toMatch(/^HTTP\/1.1 413/);
+  });
+
+  test("a connection whose body came to its end is kept", async () => {
+    using sender = await openRaw(server.port);
+    sender.write(`POST /small HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n${" ".repeat(100_000)}`);
+    await until(() => sender.received().includes("413"), "the answer");
+    sender.write("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n");
+    await until(() => sender.received().includes("alive"), "the next one");
   });
 
   test("an unknown route does not read its body", async () => {

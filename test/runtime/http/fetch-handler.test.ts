@@ -2,7 +2,8 @@ import { defineService, streamOf, type ServableError } from "servable";
 import { fetchHandler, type FetchHandler } from "servable/http";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { deferred, problemOf, until } from "../../support/serving.ts";
+import { setTimeout as pause } from "node:timers/promises";
+import { deferred, keepLog, problemOf, until, type LogLine } from "../../support/serving.ts";
 
 const log: string[] = [];
 const module = new URL("../../fixtures/thread-services.ts", import.meta.url).href;
@@ -170,11 +171,93 @@ describe("a fetch handler", () => {
   });
 
   test("whose services can't be set up says so to who starts it, and nothing of it to a client", async () => {
-    const own = fetchHandler(defineService({ name: "bad", setup: () => Promise.reject(new Error("no file /etc/secret")), call: () => 1 }));
+    const bad = defineService({ name: "bad", setup: () => Promise.reject(new Error("no file /etc/secret")), call: () => 1 });
+    const lines: LogLine[] = [];
+    const own = fetchHandler(bad, { log: keepLog(lines) });
     await expect(own.start()).rejects.toMatchObject({ code: "load_failed" });
-    const problem = await problemOf(await own(new Request("http://host.test/bad", { method: "POST", body: "1" })), 500, "internal");
+    const refused = await own(new Request("http://host.test/bad", { method: "POST", body: "1" }));
+    expect(refused.headers.get("retry-after")).toBe("1");
+    const problem = await problemOf(refused, 503, "not_ready");
     expect(JSON.stringify(problem)).not.toContain("secret");
+    const failures = lines.filter(({ level }) => level === "error");
+    expect(failures).toMatchObject([{ fields: { err: { code: "load_failed", message: expect.stringContaining("secret") as string } } }]);
+    expect(lines.at(-1)).toMatchObject({ message: "request refused", fields: { outcome: "not_ready" } });
+
+    for (const [path, status] of [
+      ["livez", 200],
+      ["startupz", 503],
+      ["readyz", 503],
+      ["openapi.json", 200],
+    ] as const) {
+      const answer = await own(new Request(`http://host.test/${path}`));
+      const text = await answer.text();
+      expect([path, answer.status]).toEqual([path, status]);
+      expect(text).not.toContain("secret");
+      if (path === "readyz") expect(JSON.parse(text)).toMatchObject({ reason: expect.stringContaining("could not be set up") as string });
+      if (path === "openapi.json") expect(Object.keys((JSON.parse(text) as { paths: object }).paths)).toContain("/bad");
+    }
     await own.close();
+    await problemOf(await own(new Request("http://host.test/bad", { method: "POST", body: "1" })), 503, "not_ready");
+  });
+
+  test("whose services could not be set up tries again, not too often, and one attempt at a time", async () => {
+    const mended = deferred();
+    let attempts = 0;
+    let good = false;
+    const flaky = defineService({
+      name: "flaky",
+      setup: async () => {
+        attempts += 1;
+        if (!good) throw new Error("not yet");
+        await mended.promise;
+      },
+      call: () => attempts,
+    });
+    const own = fetchHandler(flaky, { log: keepLog() });
+    const call = (): Promise<Response> =>
+      own(new Request("http://host.test/flaky", { method: "POST", body: "1", headers: { "content-type": "application/json" } }));
+    const failedAt = performance.now();
+    await Promise.all([1, 2, 3].map(async () => problemOf(await call(), 503, "not_ready")));
+    await problemOf(await call(), 503, "not_ready");
+    if (performance.now() - failedAt < 1_000) expect(attempts).toBe(1);
+    good = true;
+    await pause(1_050);
+    const before = attempts;
+    const answers = [call(), call()];
+    await until(() => attempts === before + 1, "the next attempt");
+    // Health does not wait for it.
+    expect((await own(new Request("http://host.test/readyz"))).status).toBe(503);
+    mended.resolve();
+    for (const answer of answers) expect(await (await answer).json()).toBe(before + 1);
+    expect(await (await own(new Request("http://host.test/readyz"))).json()).toEqual(
+      expect.objectContaining({ status: "ready", services: expect.anything() as unknown }),
+    );
+    await own.close();
+  });
+
+  test("whose modules can't be loaded says so, too", async () => {
+    const own = fetchHandler({ module: "file:///nowhere/model.js" }, { log: keepLog() });
+    expect((await own(new Request("http://host.test/readyz"))).status).toBe(503);
+    await problemOf(await own(new Request("http://host.test/openapi.json")), 503, "not_ready");
+    await problemOf(await own(new Request("http://host.test/model", { method: "POST", body: "1" })), 503, "not_ready");
+    await own.close();
+  });
+
+  test("a health request begins the setup", async () => {
+    const own = fetchHandler(services[0]!, { log: keepLog() });
+    const health = async (): Promise<number> => (await own(new Request("http://host.test/readyz"))).status;
+    await health();
+    await until(() => log.includes("setup"), "the setup");
+    await own.start();
+    expect(await health()).toBe(200);
+    await own.close();
+    expect(await health()).toBe(503);
+  });
+
+  test("says in its document what it has", async () => {
+    const { paths } = (await (await handle(new Request("http://host.test/api/ml/openapi.json"))).json()) as { paths: object };
+    expect(Object.keys(paths)).toEqual(expect.arrayContaining(["/double", "/readyz"]));
+    expect(paths).not.toHaveProperty("/metrics");
   });
 
   test("closes at once though two wait for it", async () => {

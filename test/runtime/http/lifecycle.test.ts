@@ -195,8 +195,26 @@ describe("stop", () => {
     const answering = server.post("/polite");
     await until(() => log.length === 1, "the call");
     await server.runtime.stop();
-    expect(log).toEqual(["begun", "aborted cancelled"]);
-    expect((await problemOf(await answering, 499, "cancelled")).detail).toContain("shut down");
+    expect(log).toEqual(["begun", "aborted unavailable"]);
+    const answer = await answering;
+    // Begun is begun: a client must not be told to send it again.
+    expect(answer.headers.get("retry-after")).toBeNull();
+    expect((await problemOf(answer, 503, "unavailable")).detail).toBe("The server shut down before the request was done.");
+  });
+
+  test("when the grace time is over, what still waits may be sent again", async () => {
+    const server = await serve([{ service: deaf, policy: { concurrency: 1 } }], { graceMs: 50 });
+    const running = server.post("/deaf").catch(() => undefined);
+    await until(() => log.length === 1, "the call");
+    const waiting = server.post("/deaf");
+    await until(() => server.runtime.status?.services.deaf?.queued === 1, "the queue");
+    const stopping = server.runtime.stop();
+    const answer = await waiting;
+    expect(answer.headers.get("retry-after")).toBe("1");
+    expect((await problemOf(answer, 503, "not_ready")).detail).toBe("The server shut down before the request was done.");
+    gate.resolve();
+    await stopping;
+    await running;
   });
 
   test("a list still in hand when the grace time is over ends there", async () => {
@@ -204,8 +222,10 @@ describe("stop", () => {
     const answering = server.post("/polite/batch", "[1,2,3]");
     await until(() => log.length === 1, "the first item");
     await server.runtime.stop();
-    expect(log).toEqual(["begun", "aborted cancelled"]);
-    expect(await (await answering).json()).toMatchObject([1, 2, 3].map(() => ({ error: { code: "cancelled" } })));
+    expect(log).toEqual(["begun", "aborted unavailable"]);
+    expect(await (await answering).json()).toMatchObject(
+      ["unavailable", "not_ready", "not_ready"].map((code) => ({ error: { code, status: 503 } })),
+    );
   });
 
   test("does not wait for a service that hears nothing, nor for a client that reads nothing", async () => {

@@ -109,6 +109,37 @@ describe("services in an app of the user's own", () => {
   });
 });
 
+describe("metrics and page", () => {
+  test("are there when asked for, also under the prefix without its slash", async () => {
+    const other = fastify();
+    await other.register(servicesPlugin, { services, prefix: "/ml", metrics: true, page: true, log: keepLog() });
+    const called = await other.inject({ method: "POST", url: "/ml/double", payload: { x: 1 } });
+    expect(called.json()).toEqual({ y: 2 });
+    const metrics = await other.inject("/ml/metrics");
+    expect(metrics.headers["content-type"]).toMatch(/^text\/plain/);
+    expect(metrics.body).toContain('servable_requests_total{service="double",outcome="ok"} 1');
+    const page = await other.inject("/ml/");
+    expect([page.statusCode, page.headers["content-type"]]).toEqual([200, "text/html; charset=utf-8"]);
+    // From there its links would lead out of the prefix.
+    const bare = await other.inject("/ml?x=1");
+    expect([bare.statusCode, bare.headers.location]).toEqual([308, "ml/"]);
+    for (const [, path] of page.body.matchAll(/(?:src|href)="\.\/([\w.-]+\.(?:js|css|json))"/g)) {
+      expect([path, (await other.inject(`/ml/${path}`)).statusCode]).toEqual([path, 200]);
+    }
+    const { paths } = (await other.inject("/ml/openapi.json")).json<{ paths: object }>();
+    expect(paths).toHaveProperty("/metrics");
+    expect(paths).not.toHaveProperty("/readyz");
+    await other.close();
+  });
+
+  test("are not there when not", async () => {
+    for (const path of ["/ml/metrics", "/ml/", "/ml", "/ml/page.js"]) expect((await fetch(url + path)).status).toBe(404);
+    const { paths } = (await (await fetch(`${url}/ml/openapi.json`)).json()) as { paths: object };
+    expect(paths).toHaveProperty("/readyz");
+    expect(paths).not.toHaveProperty("/metrics");
+  });
+});
+
 test("an app whose services can't be set up does not start", async () => {
   const other = fastify();
   const bad = defineService({ name: "bad", setup: () => Promise.reject(new Error("no model")), call: () => 1 });
