@@ -1,0 +1,37 @@
+import { ServableError } from "../../errors.ts";
+
+/** How requests to one model are put together. */
+export interface BatchPolicy {
+  /** Most rows in one batch; rows, not requests. @default 1: no batching */
+  readonly maxRows?: number | undefined;
+  /** Longest that a request waits for company while a worker is idle. @default 0 */
+  readonly maxDelayMs?: number | undefined;
+  /** Sizes in rows, below `maxRows`, at which a batch leaves without waiting for more. @default none */
+  readonly preferredRows?: readonly number[] | undefined;
+}
+
+/** A {@link BatchPolicy} with every default filled in. */
+export interface ResolvedBatchPolicy {
+  readonly maxRows: number;
+  readonly maxDelayMs: number;
+  readonly preferredRows: ReadonlySet<number>;
+}
+
+/** Fills in the defaults. @throws ServableError `invalid_config` for numbers that make no sense */
+export function resolveBatchPolicy(policy: BatchPolicy = {}): ResolvedBatchPolicy {
+  const maxRows = policy.maxRows ?? 1;
+  const maxDelayMs = policy.maxDelayMs ?? 0;
+  const preferred = policy.preferredRows ?? [];
+  if (!Number.isSafeInteger(maxRows) || maxRows < 1) {
+    throw new ServableError("invalid_config", `batching.maxRows must be a whole number of at least 1, not ${maxRows}.`);
+  }
+  if (!Number.isFinite(maxDelayMs) || maxDelayMs < 0) {
+    throw new ServableError("invalid_config", `batching.maxDelayMs must be 0 or more milliseconds, not ${maxDelayMs}.`);
+  }
+  for (const rows of preferred) {
+    if (!Number.isSafeInteger(rows) || rows < 1 || rows > maxRows) {
+      throw new ServableError("invalid_config", `batching.preferredRows must be whole numbers from 1 to maxRows (${maxRows}), not ${rows}.`);
+    }
+  }
+  return { maxRows, maxDelayMs, preferredRows: new Set(preferred) };
+}

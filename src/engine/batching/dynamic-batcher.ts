@@ -1,0 +1,204 @@
+import { ServableError } from "../../errors.ts";
+import type { ResolvedBatchPolicy } from "./batch-policy.ts";
+import { systemClock, type Clock } from "./clock.ts";
+import { ItemQueue, type QueuedItem } from "./item-queue.ts";
+
+/** Why a batch left. */
+export type LeaveReason = "full" | "preferred" | "delay" | "idle" | "shape" | "alone";
+
+/** One batch that was run. */
+export interface BatchEvent {
+  readonly rows: number;
+  readonly requests: number;
+  readonly reason: LeaveReason;
+  /** How long its oldest request had waited. */
+  readonly queueMs: number;
+  readonly runMs: number;
+  readonly failed: boolean;
+}
+
+/** What a {@link DynamicBatcher} stands between. */
+export interface BatcherOptions<I, O> {
+  readonly policy: ResolvedBatchPolicy;
+  /** How many rows a request has. */
+  rowsOf(input: I): number;
+  /** Requests of one key can be put together. */
+  keyOf(input: I): string;
+  /** How many more batches can be started now. */
+  idle(): number;
+  /** How many requests are on their way here and not here yet: with none, waiting gains nothing. */
+  expected(): number;
+  /** Runs a batch; gives one output for each input, in order. */
+  run(inputs: readonly I[]): Promise<readonly O[]>;
+  readonly onBatch?: ((event: BatchEvent) => void) | undefined;
+  /** @default the real time */
+  readonly clock?: Clock | undefined;
+}
+
+/** What is known of one request. */
+export interface SubmitOptions {
+  /** Lower numbers go first. @default 0 */
+  readonly priority?: number | undefined;
+  /** When its answer is due, on the batcher's clock. @default never */
+  readonly deadline?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Puts requests together into batches, and keeps what happens to one from the others. A batch leaves when a worker is idle and it is full,
+ * has a preferred size, has waited long enough, or would gain nothing by waiting. While every worker is busy, what arrives
+ * gathers by itself.
+ */
+export class DynamicBatcher<I, O> {
+  readonly #options: BatcherOptions<I, O>;
+  readonly #clock: Clock;
+  readonly #queue = new ItemQueue<I, O>();
+  #running = 0;
+  #scheduled = false;
+  #cancelTimer: (() => void) | undefined;
+
+  constructor(options: BatcherOptions<I, O>) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  /** Requests that wait. */
+  get waiting(): number {
+    return this.#queue.size;
+  }
+  /** Requests that wait or run. */
+  get inside(): number {
+    return this.#queue.size + this.#running;
+  }
+
+  /**
+   * Queues one request.
+   *
+   * @throws ServableError `invalid_argument` for more rows than a batch may have; `deadline_exceeded` or `cancelled`, unrun, when its time
+   * came first; else what its own run throws
+   */
+  submit(input: I, options: SubmitOptions = {}): Promise<O> {
+    const rows = this.#options.rowsOf(input);
+    const { maxRows } = this.#options.policy;
+    if (rows > maxRows && maxRows > 1) {
+      throw new ServableError("invalid_request", `One request may have at most ${maxRows} rows; this one has ${rows}.`);
+    }
+    return new Promise((resolve, reject) => {
+      const { signal } = options;
+      const item: QueuedItem<I, O> = {
+        input,
+        rows,
+        key: this.#options.keyOf(input),
+        priority: options.priority ?? 0,
+        deadline: options.deadline ?? Infinity,
+        enqueuedAt: this.#clock.now(),
+        alone: false,
+        cancelled: false,
+        resolve,
+        reject,
+      };
+      if (signal !== undefined) {
+        if (signal.aborted) {
+          reject(signal.reason as Error);
+          return;
+        }
+        signal.addEventListener(
+          "abort",
+          () => {
+            // A queued one leaves; a running one keeps its place in the batch, and nobody reads its output.
+            item.cancelled = true;
+            this.#queue.delete(item);
+            reject(signal.reason as Error);
+          },
+          { once: true },
+        );
+      }
+      this.#queue.add(item);
+      this.#schedule();
+    });
+  }
+
+  /** To be called when a worker is idle again. */
+  workerFreed(): void {
+    this.#pump();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#clock.soon(() => {
+      this.#scheduled = false;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    while (this.#options.idle() > 0) {
+      this.#dropLate();
+      const candidate = this.#queue.candidate(this.#options.policy.maxRows);
+      const [oldest] = candidate.items;
+      if (oldest === undefined) return;
+      const waited = this.#clock.now() - Math.min(...candidate.items.map(({ enqueuedAt }) => enqueuedAt));
+      const reason = this.#reasonToLeave(candidate.rows, candidate.closedBy, oldest.alone, waited);
+      if (reason === undefined) {
+        this.#cancelTimer = this.#clock.after(this.#options.policy.maxDelayMs - waited, () => {
+          this.#pump();
+        });
+        return;
+      }
+      for (const item of candidate.items) this.#queue.delete(item);
+      void this.#run(candidate.items, candidate.rows, reason, waited);
+    }
+  }
+
+  #reasonToLeave(rows: number, closedBy: "rows" | "key" | undefined, alone: boolean, waited: number): LeaveReason | undefined {
+    const { maxRows, maxDelayMs, preferredRows } = this.#options.policy;
+    if (alone) return "alone";
+    if (rows >= maxRows || closedBy === "rows") return "full";
+    if (preferredRows.has(rows)) return "preferred";
+    if (closedBy === "key") return "shape";
+    if (waited >= maxDelayMs) return maxDelayMs === 0 ? "idle" : "delay";
+    return this.#options.expected() > 0 ? undefined : "idle";
+  }
+
+  #dropLate(): void {
+    const now = this.#clock.now();
+    for (const item of this.#queue.takeLate(now)) {
+      item.reject(new ServableError("deadline_exceeded", "The request's time was over before its turn came."));
+    }
+  }
+
+  async #run(items: readonly QueuedItem<I, O>[], rows: number, reason: LeaveReason, queueMs: number): Promise<void> {
+    const since = this.#clock.now();
+    this.#running += items.length;
+    let failed = false;
+    try {
+      const outputs = await this.#options.run(items.map(({ input }) => input));
+      if (outputs.length !== items.length) {
+        throw new ServableError("invalid_output", `A batch of ${items.length} requests gave ${outputs.length} outputs.`);
+      }
+      items.forEach((item, index) => {
+        item.resolve(outputs[index] as O);
+      });
+    } catch (thrown) {
+      failed = true;
+      this.#retryAlone(items, thrown);
+    }
+    this.#running -= items.length;
+    this.#options.onBatch?.({ rows, requests: items.length, reason, queueMs, runMs: this.#clock.now() - since, failed });
+    this.#pump();
+  }
+
+  /** Which of them made the batch fail nobody knows, so each runs again by itself; a crash fails what was in flight. */
+  #retryAlone(items: readonly QueuedItem<I, O>[], thrown: unknown): void {
+    const crashed = ServableError.isInstance(thrown) && thrown.code === "worker_crashed";
+    if (items.length === 1 || crashed) {
+      for (const item of items) item.reject(thrown);
+      return;
+    }
+    for (const item of items) item.alone = true;
+    this.#queue.addFirst(items.filter(({ cancelled }) => !cancelled));
+  }
+}

@@ -1,0 +1,102 @@
+/** One request in a {@link ItemQueue}. */
+export interface QueuedItem<I, O> {
+  readonly input: I;
+  readonly rows: number;
+  readonly key: string;
+  readonly priority: number;
+  readonly deadline: number;
+  readonly enqueuedAt: number;
+  /** Whether it must not share a batch: one that it shared has failed. */
+  alone: boolean;
+  /** Whether nobody waits for its output any more. */
+  cancelled: boolean;
+  readonly resolve: (output: O) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/** What could leave now, and what keeps it from growing. */
+export interface Candidate<I, O> {
+  readonly items: readonly QueuedItem<I, O>[];
+  readonly rows: number;
+  readonly closedBy: "rows" | "key" | undefined;
+}
+
+/** Requests by priority, first come, first served within each. Adding, and leaving from anywhere, take constant time. */
+export class ItemQueue<I, O> {
+  readonly #levels = new Map<number, Set<QueuedItem<I, O>>>();
+  #order: readonly number[] = [];
+  #size = 0;
+  /** How many have a deadline: with none, nobody is looked at for being late. */
+  #dated = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  add(item: QueuedItem<I, O>): void {
+    let level = this.#levels.get(item.priority);
+    if (level === undefined) {
+      this.#levels.set(item.priority, (level = new Set()));
+      this.#order = [...this.#levels.keys()].sort((a, b) => a - b);
+    }
+    level.add(item);
+    this.#size += 1;
+    if (item.deadline !== Infinity) this.#dated += 1;
+  }
+
+  /** Puts items before all others of their priority. */
+  addFirst(items: readonly QueuedItem<I, O>[]): void {
+    for (const priority of new Set(items.map((item) => item.priority))) {
+      const later = [...(this.#levels.get(priority) ?? [])];
+      for (const item of later) this.delete(item);
+      for (const item of items) if (item.priority === priority) this.add(item);
+      for (const item of later) this.add(item);
+    }
+  }
+
+  delete(item: QueuedItem<I, O>): boolean {
+    const found = this.#levels.get(item.priority)?.delete(item) ?? false;
+    if (found) {
+      this.#size -= 1;
+      if (item.deadline !== Infinity) this.#dated -= 1;
+    }
+    return found;
+  }
+
+  /** Takes out those whose time is over. */
+  takeLate(now: number): readonly QueuedItem<I, O>[] {
+    if (this.#dated === 0) return [];
+    const late: QueuedItem<I, O>[] = [];
+    for (const item of this.#items()) if (item.deadline <= now) late.push(item);
+    for (const item of late) this.delete(item);
+    return late;
+  }
+
+  /** The next batch as it stands: from the first request on, those that share its key and fit. */
+  candidate(maxRows: number): Candidate<I, O> {
+    const items: QueuedItem<I, O>[] = [];
+    let rows = 0;
+    let closedBy: Candidate<I, O>["closedBy"];
+    for (const item of this.#items()) {
+      const [first] = items;
+      if (first !== undefined) {
+        if (first.alone || item.alone || item.key !== first.key) {
+          closedBy ??= "key";
+          continue;
+        }
+        if (rows + item.rows > maxRows) {
+          closedBy = "rows";
+          break;
+        }
+      }
+      items.push(item);
+      rows += item.rows;
+      if (rows >= maxRows) break;
+    }
+    return { items, rows, closedBy };
+  }
+
+  *#items(): Generator<QueuedItem<I, O>> {
+    for (const priority of this.#order) yield* this.#levels.get(priority) ?? [];
+  }
+}
