@@ -56,6 +56,8 @@ export {
   type StepTarget,
   type Steps,
 } from "./service/pipeline-service.ts";
+export { InferenceService, defineInference, type DefineInferenceOptions, type ModelLoader } from "./service/inference-service.ts";
+export type { Processor } from "./service/processor.ts";
 export { ServiceLoader, discoverServices, type Loader, type LoaderSpec } from "./service/loader.ts";
 export { Tensor, hasDataType, tensor } from "./tensor/tensor.ts";
 export {

@@ -315,6 +315,9 @@ export class Engine {
       left: () => {
         this.#drained?.();
       },
+      batchRun: (event) => {
+        this.#observe((observer) => observer.batchRun?.(event));
+      },
       workerChanged: (event) => {
         this.#observe((observer) => observer.workerChanged?.(event));
       },

@@ -6,7 +6,8 @@ import type { LoaderSpec } from "../service/loader.ts";
 import type { MaybePromise } from "../service/service.ts";
 import type { Execution, ExecutionHost } from "./execution.ts";
 import { Gate } from "./gate.ts";
-import type { EngineLogger, WorkerEvent } from "./observer.ts";
+import type { BatchRunEvent, EngineLogger, WorkerEvent } from "./observer.ts";
+import { InferencePlacement } from "./placement/inference.ts";
 import { InlinePlacement } from "./placement/inline.ts";
 import type { PlacementStatus, ServicePlacement } from "./placement/placement.ts";
 import { ThreadPlacement } from "./placement/thread.ts";
@@ -22,6 +23,7 @@ export interface HostedServiceOptions {
   readonly finished: (execution: Execution, error: ServableError | undefined) => void;
   readonly left: () => void;
   readonly workerChanged: (event: WorkerEvent) => void;
+  readonly batchRun: (event: BatchRunEvent) => void;
 }
 
 /** One service in the engine: its definition, its limits and its places. */
@@ -85,7 +87,7 @@ export class HostedService implements ExecutionHost {
     }
   }
 
-  #place({ spec, workerChanged }: HostedServiceOptions): ServicePlacement {
+  #place({ spec, workerChanged, batchRun }: HostedServiceOptions): ServicePlacement {
     const { definition, policy, log } = this;
     if (policy.placement === "inline") return new InlinePlacement(definition, log, policy);
     if (spec === undefined) {
@@ -94,6 +96,19 @@ export class HostedService implements ExecutionHost {
         `Service '${definition.name}' runs on a thread, which constructs it anew: say where from, { module: import.meta.url, export: "…" }, ` +
           'instead of giving the object, or ask for policy: { placement: "inline" }.',
       );
+    }
+    if (definition.loadModel !== undefined) {
+      return new InferencePlacement({
+        definition,
+        spec,
+        policy,
+        log,
+        onChange: workerChanged,
+        onBatch: (event) => {
+          batchRun({ service: definition.name, ...event });
+        },
+        admitted: () => this.gate.inside,
+      });
     }
     return new ThreadPlacement({ service: definition.name, spec, policy, log, onChange: workerChanged });
   }

@@ -1,3 +1,4 @@
+import type { BatchEvent } from "./batching/dynamic-batcher.ts";
 import type { ErrorCode, ServableError } from "../errors.ts";
 import type { StageTime } from "../service/call-context.ts";
 import type { Logger } from "../service/service.ts";
@@ -27,10 +28,17 @@ export interface WorkerEvent {
   readonly reason?: string | undefined;
 }
 
+/** A batch that a model has run. */
+export interface BatchRunEvent extends BatchEvent {
+  readonly service: string;
+}
+
 /** Sees what the engine does; telemetry is made of these. An observer must not throw. */
 export interface Observer {
   /** A request has ended, or was refused. */
   requestFinished?(event: RequestEvent): void;
+  /** A model has run a batch. */
+  batchRun?(event: BatchRunEvent): void;
   /** A worker has started, crashed or stopped. */
   workerChanged?(event: WorkerEvent): void;
 }

@@ -1,6 +1,8 @@
 import { ServableError } from "../errors.ts";
 import type { AnyServiceDefinition, Placement, ServicePolicy } from "../service/definition.ts";
 
+import { resolveBatchPolicy, type ResolvedBatchPolicy } from "./batching/batch-policy.ts";
+
 /** A {@link ServicePolicy} with every default filled in. */
 export interface ResolvedPolicy {
   readonly placement: Placement;
@@ -10,6 +12,7 @@ export interface ResolvedPolicy {
   readonly concurrency: number;
   readonly queue: number;
   readonly deadlineMs: number;
+  readonly batching: ResolvedBatchPolicy;
   readonly maxBodyBytes: number;
 }
 
@@ -30,7 +33,7 @@ export function resolvePolicy(definition: AnyServiceDefinition, override: Servic
       `Service '${definition.name}': placement must be "inline" or "thread", not ${JSON.stringify(placement)}.`,
     );
   }
-  const limit = (name: keyof ServicePolicy, value: number, least: number): number => {
+  const limit = (name: string, value: number, least: number): number => {
     if (Number.isSafeInteger(value) && value >= least) return value;
     throw new ServableError(
       "invalid_config",
@@ -44,6 +47,7 @@ export function resolvePolicy(definition: AnyServiceDefinition, override: Servic
     concurrency: limit("concurrency", override.concurrency ?? own.concurrency ?? 64, 1),
     queue: limit("queue", override.queue ?? own.queue ?? 256, 0),
     deadlineMs: limit("deadlineMs", override.deadlineMs ?? own.deadlineMs ?? 30_000, 1),
+    batching: resolveBatchPolicy(override.batching ?? own.batching),
     maxBodyBytes: limit("maxBodyBytes", override.maxBodyBytes ?? own.maxBodyBytes ?? 16 * 1024 * 1024, 1),
   });
 }

@@ -12,8 +12,17 @@ export interface TensorSpec {
   readonly shape: readonly (number | string)[];
 }
 
+/** For whom a model runs. A service's context is one. */
+export interface ModelCaller {
+  readonly signal: AbortSignal;
+  /** When the answer is due, in milliseconds since the epoch. */
+  readonly deadline: number;
+}
+
 /** What can be said about one run. */
 export interface ModelRunOptions {
+  /** The request that the run is for: its signal counts as `signal`, and a run whose deadline has passed never starts. */
+  readonly context?: ModelCaller | undefined;
   /** Aborted when nobody wants the answer any more. A run that has not started by then never does. */
   readonly signal?: AbortSignal | undefined;
 }

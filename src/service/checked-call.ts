@@ -27,6 +27,7 @@ const passedOn: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "invalid_output",
   "serialization_failed",
   "service_failed",
+  "worker_crashed",
 ]);
 
 const codeOfStage: Readonly<Record<Stage, ErrorCode>> = {

@@ -147,6 +147,7 @@ export function makeDefinition<N extends string, I, O, W extends ClientTypes>(
     outputJsonSchema: jsonSchemaOf(output, "output", info.jsonSchema?.output),
     example: info.example,
     model: info.model ?? false,
+    loadModel: info.loadModel,
     policy: Object.freeze({ ...info.policy }),
     create,
     call: (argument: unknown, context?: Partial<ServiceContext>) =>

@@ -1,9 +1,20 @@
 import type { RequestHandler, ResponseHandler } from "./handlers/handler.ts";
 import type { JsonSchema, Schema, StreamSchema } from "./schema.ts";
-import type { Service, ServiceContext } from "./service.ts";
+import type { Model } from "../model/model.ts";
+import type { MaybePromise, Service, ServiceContext } from "./service.ts";
 
 /** Where a service runs: on the thread that does I/O, or on worker threads of its own. */
 export type Placement = "inline" | "thread";
+
+/** How the requests of one model are put together. */
+export interface BatchPolicy {
+  /** Most rows in one batch; rows, not requests. @default 1: no batching */
+  readonly maxRows?: number | undefined;
+  /** Longest that a request waits for company which is on its way, while a worker is idle. @default 0 */
+  readonly maxDelayMs?: number | undefined;
+  /** Sizes in rows, below `maxRows`, at which a batch leaves without waiting for more. @default none */
+  readonly preferredRows?: readonly number[] | undefined;
+}
 
 /** How a service is run. Everything here has a finite default, which the engine fills in. */
 export interface ServicePolicy {
@@ -17,6 +28,8 @@ export interface ServicePolicy {
   readonly queue?: number | undefined;
   /** Time for one answer, from its arrival; of a stream: to the first item, then between items. @default 30000 */
   readonly deadlineMs?: number | undefined;
+  /** How requests are put together for the service's model; for services that `defineInference` made. */
+  readonly batching?: BatchPolicy | undefined;
   /** Largest body, and largest item of an input stream. @default 16 MiB */
   readonly maxBodyBytes?: number | undefined;
 }
@@ -43,6 +56,8 @@ export interface ServiceInfo {
   readonly example?: unknown;
   /** Whether it runs a model, which blocks its thread: such services are placed on a thread unless they ask for another place. */
   readonly model?: boolean | undefined;
+  /** Loads the model that the engine places, for services that leave that to the engine. */
+  readonly loadModel?: (() => MaybePromise<Model>) | undefined;
   /** How it is run. */
   readonly policy?: ServicePolicy | undefined;
 }
@@ -84,6 +99,7 @@ export interface ServiceDefinition<N extends string = string, I = unknown, O = u
   readonly outputJsonSchema: JsonSchema | undefined;
   readonly example: unknown;
   readonly model: boolean;
+  readonly loadModel: (() => MaybePromise<Model>) | undefined;
   readonly policy: ServicePolicy;
   /** Constructs an instance, without `setup`. */
   create(): Service<I, O>;

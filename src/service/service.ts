@@ -1,3 +1,4 @@
+import type { Model } from "../model/model.ts";
 /** A value or a promise of it. */
 export type MaybePromise<T> = T | Promise<T>;
 
@@ -41,6 +42,8 @@ export interface ServiceContext {
 export interface SetupContext {
   /** Aborted when the runtime stops before the service is ready. */
   readonly signal: AbortSignal;
+  /** The model, where the engine has placed it apart from the service; undefined where the service loads it itself. */
+  readonly model?: Model | undefined;
   /** A logger whose lines carry the service. */
   readonly log: Logger;
 }

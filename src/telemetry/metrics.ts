@@ -1,10 +1,12 @@
 import { Counter, Gauge, Registry, collectDefaultMetrics } from "prom-client";
 import type { Engine } from "../engine/engine.ts";
-import type { Observer, RequestEvent, WorkerEvent } from "../engine/observer.ts";
+import type { BatchRunEvent, Observer, RequestEvent, WorkerEvent } from "../engine/observer.ts";
 import { Tally, TimeTally } from "./tallies.ts";
 
 /** 0.1 ms to a minute: the range from an echo to a slow model. */
 const secondsBuckets = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+const rowBuckets = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 
 /** Prometheus metrics of an engine and of the process; an {@link Observer}. */
 export class Metrics implements Observer {
@@ -30,6 +32,29 @@ export class Metrics implements Observer {
       registry: this.registry,
     },
     ["service", "stage"],
+    secondsBuckets,
+  );
+  readonly #batches = new Tally(
+    {
+      name: "servable_batches_total",
+      help: "Batches by why they left: full, preferred, delay, idle, shape, alone.",
+      registry: this.registry,
+    },
+    ["service", "reason"],
+  );
+  readonly #batchRows = new TimeTally(
+    { name: "servable_batch_rows", help: "Rows of each batch.", registry: this.registry },
+    ["service"],
+    rowBuckets,
+  );
+  readonly #batchQueue = new TimeTally(
+    { name: "servable_batch_queue_seconds", help: "How long the oldest request of each batch had waited for it.", registry: this.registry },
+    ["service"],
+    secondsBuckets,
+  );
+  readonly #batchRun = new TimeTally(
+    { name: "servable_batch_run_seconds", help: "How long the model took for each batch.", registry: this.registry },
+    ["service"],
     secondsBuckets,
   );
   readonly #restarts = new Counter({
@@ -82,6 +107,13 @@ export class Metrics implements Observer {
     this.#requests.add(service, event.outcome);
     this.#duration.observe(service, "", event.totalMs / 1_000);
     for (const { stage, ms } of event.stages) this.#stages.observe(service, stage, ms / 1_000);
+  }
+
+  batchRun({ service, reason, rows, queueMs, runMs }: BatchRunEvent): void {
+    this.#batches.add(service, reason);
+    this.#batchRows.observe(service, "", rows);
+    this.#batchQueue.observe(service, "", queueMs / 1_000);
+    this.#batchRun.observe(service, "", runMs / 1_000);
   }
 
   workerChanged(event: WorkerEvent): void {

@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { resolveBatchPolicy, type BatchPolicy } from "../../src/engine/batching/batch-policy.ts";
+import { resolveBatchPolicy } from "../../src/engine/batching/batch-policy.ts";
 import { DynamicBatcher, type BatchEvent } from "../../src/engine/batching/dynamic-batcher.ts";
 import { ServableError } from "../../src/errors.ts";
+import type { BatchPolicy } from "../../src/service/definition.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
 interface Request {
@@ -114,7 +115,13 @@ describe("leaving", () => {
     const { batcher, clock, batches } = bench({ maxRows: 1 });
     void batcher.submit({ id: 0 });
     await clock.advance(0);
-    for (const [id, priority] of [[1, 5], [2, 1], [3, 5], [4, 1]] as const) void batcher.submit({ id }, { priority });
+    for (const [id, priority] of [
+      [1, 5],
+      [2, 1],
+      [3, 5],
+      [4, 1],
+    ] as const)
+      void batcher.submit({ id }, { priority });
     await clock.advance(100);
     expect(batches.flat()).toEqual([0, 2, 4, 1, 3]);
   });

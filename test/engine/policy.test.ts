@@ -13,6 +13,7 @@ test("every limit has a finite default", () => {
     concurrency: 64,
     queue: 256,
     deadlineMs: 30_000,
+    batching: { maxRows: 1, maxDelayMs: 0, preferredRows: new Set() },
     maxBodyBytes: 16 * 1024 * 1024,
   });
 });

@@ -1,14 +1,5 @@
 import { ServableError } from "../../errors.ts";
-
-/** How requests to one model are put together. */
-export interface BatchPolicy {
-  /** Most rows in one batch; rows, not requests. @default 1: no batching */
-  readonly maxRows?: number | undefined;
-  /** Longest that a request waits for company while a worker is idle. @default 0 */
-  readonly maxDelayMs?: number | undefined;
-  /** Sizes in rows, below `maxRows`, at which a batch leaves without waiting for more. @default none */
-  readonly preferredRows?: readonly number[] | undefined;
-}
+import type { BatchPolicy } from "../../service/definition.ts";
 
 /** A {@link BatchPolicy} with every default filled in. */
 export interface ResolvedBatchPolicy {
@@ -30,7 +21,10 @@ export function resolveBatchPolicy(policy: BatchPolicy = {}): ResolvedBatchPolic
   }
   for (const rows of preferred) {
     if (!Number.isSafeInteger(rows) || rows < 1 || rows > maxRows) {
-      throw new ServableError("invalid_config", `batching.preferredRows must be whole numbers from 1 to maxRows (${maxRows}), not ${rows}.`);
+      throw new ServableError(
+        "invalid_config",
+        `batching.preferredRows must be whole numbers from 1 to maxRows (${maxRows}), not ${rows}.`,
+      );
     }
   }
   return { maxRows, maxDelayMs, preferredRows: new Set(preferred) };

@@ -1,4 +1,5 @@
 import { ServableError, messageOf } from "../../errors.ts";
+import type { Model } from "../../model/model.ts";
 import { allowBlocking } from "../../model/io-thread.ts";
 import type { CallContext } from "../../service/call-context.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
@@ -17,8 +18,11 @@ export class InlinePlacement implements ServicePlacement {
   #stopped = false;
 
   readonly #maxBodyBytes: number;
+  readonly #model: Model | undefined;
 
-  constructor(definition: AnyServiceDefinition, log: Logger, policy: ResolvedPolicy) {
+  /** @param model - the model that the service is to use, where the engine has placed it elsewhere */
+  constructor(definition: AnyServiceDefinition, log: Logger, policy: ResolvedPolicy, model?: Model) {
+    this.#model = model;
     this.#definition = definition;
     this.#maxBodyBytes = policy.maxBodyBytes;
     this.#log = log;
@@ -30,7 +34,7 @@ export class InlinePlacement implements ServicePlacement {
       await this.#scoped(async () => {
         const coding = { ...this.#definition, policy: { maxBodyBytes: this.#maxBodyBytes } };
         const service = new FullService(this.#definition.create(), coding);
-        await service.setup({ signal, log: this.#log });
+        await service.setup({ signal, log: this.#log, model: this.#model });
         // `stop` came while it was set up, and found nothing to close.
         if (this.#stopped) await service.close();
         else this.#service = service;

@@ -32,10 +32,20 @@ export type ToWorker =
   | { readonly type: "return"; readonly id: number }
   | { readonly type: "stop" };
 
-/** From a worker to the engine. */
-export type FromWorker =
+/** What every worker says of itself. */
+export type HostMessage =
   | { readonly type: "ready" }
   | { readonly type: "failed"; readonly error: ErrorData }
+  | {
+      readonly type: "log";
+      readonly level: "debug" | "info" | "warn" | "error";
+      readonly fields: object;
+      readonly message: string | undefined;
+    }
+  | { readonly type: "stopped" };
+
+/** From a worker to the engine, besides what it says of itself. */
+export type FromWorker =
   | {
       readonly type: "value";
       readonly id: number;
@@ -48,17 +58,10 @@ export type FromWorker =
   | { readonly type: "end"; readonly id: number; readonly stages: readonly StageTime[] }
   | { readonly type: "error"; readonly id: number; readonly error: ErrorData; readonly stages: readonly StageTime[] }
   /** Asks for the next chunk of a streamed body. */
-  | { readonly type: "want"; readonly id: number }
-  | {
-      readonly type: "log";
-      readonly level: "debug" | "info" | "warn" | "error";
-      readonly fields: object;
-      readonly message: string | undefined;
-    }
-  | { readonly type: "stopped" };
+  | { readonly type: "want"; readonly id: number };
 
 /** From this size on a buffer is handed over instead of copied: below it copying is faster. */
-const transferBytes = 16 * 1024;
+export const transferBytes: number = 16 * 1024;
 
 /**
  * Makes bytes ready to cross. A view on a larger buffer is cut out of it first (posting it would copy the whole buffer).

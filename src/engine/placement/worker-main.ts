@@ -7,7 +7,7 @@ import { FullService, type EncodedResponse } from "../../service/full-service.ts
 import { ServiceLoader } from "../../service/loader.ts";
 import type { Logger, LogMethod } from "../../service/service.ts";
 import { setupFailure } from "./inline.ts";
-import { packBytes, type FromWorker, type ToWorker, type WorkerInit } from "./messages.ts";
+import { packBytes, type FromWorker, type HostMessage, type ToWorker, type WorkerInit } from "./messages.ts";
 
 type CallMessage = Extract<ToWorker, { readonly type: "call" }>;
 
@@ -25,7 +25,7 @@ const init = workerData as WorkerInit;
 const calls = new Map<number, RunningCall>();
 const setupAborter = new AbortController();
 
-function send(message: FromWorker, transfer: readonly ArrayBuffer[] = []): void {
+function send(message: FromWorker | HostMessage, transfer: readonly ArrayBuffer[] = []): void {
   port?.postMessage(message, transfer);
 }
 

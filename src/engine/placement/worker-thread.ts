@@ -1,11 +1,11 @@
-import { Worker } from "node:worker_threads";
-import { ServableError, errorFromData, errorToData, messageOf } from "../../errors.ts";
+import { ServableError, errorFromData, errorToData } from "../../errors.ts";
 import type { CallContext, StageTime } from "../../service/call-context.ts";
 import { abortError } from "../../service/call-context.ts";
 import type { EncodedRequest, EncodedResponse } from "../../service/full-service.ts";
 import type { Logger } from "../../service/service.ts";
 import { packBytes, type FromWorker, type ToWorker, type WorkerInit } from "./messages.ts";
 import { RemoteStream } from "./remote-stream.ts";
+import { ThreadHost } from "./thread-host.ts";
 
 interface PendingCall {
   readonly context: CallContext;
@@ -16,46 +16,27 @@ interface PendingCall {
   stream: RemoteStream | undefined;
 }
 
-/** How long a worker may take to close its service once nothing runs in it. */
-const stopTimeoutMs = 5_000;
-
 /** One worker thread with one instance of a service. It lives once: a crashed one is replaced by a new object. */
 export class WorkerThread {
   /** Whether it ever finished a request, which tells a crash in use from a crash at birth. */
   finishedARequest = false;
-  readonly #service: string;
-  readonly #worker: Worker;
-  readonly #log: Logger;
+  readonly #host: ThreadHost<ToWorker, FromWorker>;
   readonly #calls = new Map<number, PendingCall>();
-  readonly #exited: Promise<void>;
   #nextId = 1;
-  #crashReason: string | undefined;
-  #gone = false;
-  #stopped: (() => void) | undefined;
-  #started: { readonly resolve: () => void; readonly reject: (error: ServableError) => void } | undefined;
 
   /** @param onExit - called when the thread is gone, with the reason */
   constructor(init: WorkerInit, log: Logger, onExit: (reason: string) => void) {
-    this.#service = init.service;
-    this.#log = log;
-    // From the sources, too, the worker is the built file: a worker thread can't run TypeScript by itself.
-    this.#worker = new Worker(new URL("./worker-main.js", import.meta.url), { workerData: init, name: `servable:${init.service}` });
-    this.#worker.on("message", (message: FromWorker) => {
-      this.#receive(message);
-    });
-    this.#worker.on("error", (thrown) => {
-      this.#crashReason ??= messageOf(thrown).split("\n")[0];
-      this.#log.error({ err: thrown }, "worker crashed");
-    });
-    this.#exited = new Promise((resolve) => {
-      this.#worker.once("exit", (code) => {
-        this.#gone = true;
-        const reason = this.#crashReason ?? `it ended by itself with exit code ${code}`;
+    const owner = {
+      receive: (message: FromWorker): void => {
+        this.#receive(message);
+      },
+      failAll: (reason: string): void => {
         this.#failAll(reason);
-        resolve();
-        onExit(reason);
-      });
-    });
+      },
+      busy: (): boolean => this.inFlight > 0,
+    };
+    // From the sources, too, the worker is the built file: a worker thread can't run TypeScript by itself.
+    this.#host = new ThreadHost(new URL("./worker-main.js", import.meta.url), init, log, owner, onExit);
   }
 
   /** Requests in the worker, those among them that nobody waits for any more included. */
@@ -65,9 +46,11 @@ export class WorkerThread {
 
   /** Resolves when the service is set up. @throws ServableError `load_failed` or `worker_crashed` */
   ready(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#started = { resolve, reject };
-    });
+    return this.#host.ready();
+  }
+
+  stop(): Promise<void> {
+    return this.#host.stop();
   }
 
   call(request: EncodedRequest, context: CallContext): Promise<EncodedResponse> {
@@ -78,9 +61,9 @@ export class WorkerThread {
       const input = body instanceof Uint8Array ? undefined : body[Symbol.asyncIterator]();
       this.#calls.set(id, { context, resolve, reject, input, stream: undefined });
       context.onAbort = (error) => {
-        this.#send({ type: "cancel", id, error: errorToData(error) });
+        this.#host.send({ type: "cancel", id, error: errorToData(error) });
       };
-      this.#send(
+      this.#host.send(
         {
           type: "call",
           id,
@@ -96,53 +79,7 @@ export class WorkerThread {
     });
   }
 
-  /**
-   * Closes the service and ends the thread. A thread in which something still runs is left alone: ending it while native
-   * code runs would abort the whole process.
-   */
-  async stop(): Promise<void> {
-    if (this.#gone) return;
-    const stopped = new Promise<void>((resolve) => {
-      this.#stopped = resolve;
-    });
-    this.#send({ type: "stop" });
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, stopTimeoutMs);
-    });
-    await Promise.race([stopped, this.#exited, late]);
-    clearTimeout(timer);
-    if (this.inFlight === 0) await this.#worker.terminate();
-    else this.#worker.unref();
-  }
-
-  #send(message: ToWorker, transfer: readonly ArrayBuffer[] = []): void {
-    if (!this.#gone) this.#worker.postMessage(message, transfer);
-  }
-
   #receive(message: FromWorker): void {
-    switch (message.type) {
-      case "ready":
-        this.#started?.resolve();
-        return;
-      case "failed":
-        this.#crashReason = message.error.message;
-        this.#started?.reject(errorFromData(message.error));
-        // What it had begun to load (a timer, a socket) may keep it alive.
-        void this.#worker.terminate();
-        return;
-      case "log":
-        this.#log[message.level](message.fields, message.message);
-        return;
-      case "stopped":
-        this.#stopped?.();
-        return;
-      default:
-        this.#receiveOfCall(message);
-    }
-  }
-
-  #receiveOfCall(message: Extract<FromWorker, { readonly id: number }>): void {
     const { id } = message;
     const call = this.#calls.get(id);
     if (call === undefined) return;
@@ -154,10 +91,10 @@ export class WorkerThread {
       case "stream":
         call.stream = new RemoteStream(
           () => {
-            this.#send({ type: "next", id });
+            this.#host.send({ type: "next", id });
           },
           () => {
-            this.#send({ type: "return", id });
+            this.#host.send({ type: "return", id });
           },
         );
         call.resolve({ kind: "stream", mediaType: message.mediaType, items: call.stream });
@@ -185,14 +122,14 @@ export class WorkerThread {
     try {
       const next = await call.input?.next();
       if (next === undefined || next.done === true) {
-        this.#send({ type: "chunks_end", id });
+        this.#host.send({ type: "chunks_end", id });
       } else {
         // Over fetch the chunks may be arrays of the sender's own.
         const { bytes, transfer } = packBytes(next.value, false);
-        this.#send({ type: "chunk", id, body: bytes }, transfer);
+        this.#host.send({ type: "chunk", id, body: bytes }, transfer);
       }
     } catch (thrown) {
-      this.#send({ type: "chunks_end", id, error: errorToData(abortError(thrown)) });
+      this.#host.send({ type: "chunks_end", id, error: errorToData(abortError(thrown)) });
     }
   }
 
@@ -205,9 +142,6 @@ export class WorkerThread {
   }
 
   #failAll(reason: string): void {
-    this.#started?.reject(
-      new ServableError("worker_crashed", `A worker of service '${this.#service}' crashed while it started: ${reason}`),
-    );
     for (const { stream, reject, context } of this.#calls.values()) {
       context.onAbort = undefined;
       const error = new ServableError("worker_crashed", "The worker that ran the request crashed.", { cause: reason, stage: "call" });

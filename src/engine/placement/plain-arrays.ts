@@ -1,0 +1,33 @@
+import type { DataType, TensorData } from "../../tensor/data-type.ts";
+import { mapArrays, type NamedArrays } from "../../tensor/named-arrays.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import { transferBytes } from "./messages.ts";
+
+/** Named arrays as plain data: class instances lose their prototypes on the way to another thread. */
+export type PlainArrays = Readonly<
+  Record<string, { readonly dataType: DataType; readonly shape: readonly number[]; readonly data: TensorData }>
+>;
+
+/**
+ * Makes arrays ready to cross. A view on a larger buffer is cut out of it first; what was cut out, and what is owned, is handed
+ * over where it is large, else copied.
+ */
+export function packArrays(named: NamedArrays, owned: boolean): { readonly arrays: PlainArrays; readonly transfer: ArrayBuffer[] } {
+  const transfer: ArrayBuffer[] = [];
+  const arrays = mapArrays(named, ({ dataType, shape, data }) => {
+    if (!ArrayBuffer.isView(data)) return { dataType, shape, data };
+    const whole = data.byteLength === data.buffer.byteLength;
+    const packed = whole ? data : data.slice();
+    const { buffer } = packed;
+    if ((owned || !whole) && packed.byteLength >= transferBytes && buffer instanceof ArrayBuffer && !transfer.includes(buffer)) {
+      transfer.push(buffer);
+    }
+    return { dataType, shape, data: packed };
+  });
+  return { arrays, transfer };
+}
+
+/** Makes tensors of plain data again. */
+export function unpackArrays(arrays: PlainArrays): NamedArrays {
+  return Object.fromEntries(Object.entries(arrays).map(([name, { dataType, shape, data }]) => [name, new Tensor(dataType, shape, data)]));
+}
