@@ -55,6 +55,16 @@ function capture(): Captured {
   };
 }
 
+test("a side of a service that OpenAPI can't describe is warned of, once", async () => {
+  const captured = capture();
+  const log = await createLogger({ format: "json", destination: captured.destination });
+  const blind = defineService({ name: "blind", input: z.string().transform(Number), output: z.transform(String), call: (n) => n });
+  const server = await serve([blind], { log });
+  await server.runtime.stop();
+  const warnings = captured.lines().filter(({ level }) => level === 40);
+  expect(warnings.map(({ msg }) => msg)).toEqual([expect.stringContaining("for the output of service 'blind'")]);
+});
+
 describe("one line a request", () => {
   let stop = (): Promise<void> => Promise.resolve();
   afterEach(() => stop());
