@@ -110,10 +110,10 @@ describe("each stage fails in its own way", () => {
   });
 
   test("a code that a service chose is kept, one of the inside is not", async () => {
-    for (const code of ["not_found", "invalid_request", "overloaded", "unauthenticated"] as const) {
+    for (const code of ["not_found", "invalid_request", "overloaded", "unauthenticated", "worker_crashed"] as const) {
       expect((await failure(defineService({ name: "d", call: thrower(new ServableError(code, "M.")) }))).code).toBe(code);
     }
-    for (const code of ["internal", "invalid_config", "load_failed", "worker_crashed", "address_in_use"] as const) {
+    for (const code of ["internal", "invalid_config", "load_failed", "address_in_use"] as const) {
       const error = await failure(defineService({ name: "d", call: thrower(new ServableError(code, "M.")) }));
       expect(error).toMatchObject({ code: "service_failed", stage: "call" });
       expect(error.cause).toMatchObject({ code });
