@@ -35,12 +35,18 @@ export interface ConfiguredService {
 const text = z.string().min(1, "must not be empty");
 const whole = (least: number, most = Number.MAX_SAFE_INTEGER): z.ZodNumber => z.int().min(least).max(most);
 
+const batchingSchema = z.strictObject({
+  maxRows: whole(1).optional(),
+  maxDelayMs: z.number().min(0).optional(),
+  preferredRows: z.array(whole(1)).optional(),
+});
 const policySchema = z.strictObject({
   placement: z.enum(["inline", "thread"]).optional(),
   workers: whole(1, 1024).optional(),
   concurrency: whole(1).optional(),
   queue: whole(0).optional(),
   deadlineMs: whole(1, longestTimerMs).optional(),
+  batching: batchingSchema.optional(),
   maxBodyBytes: whole(1).optional(),
 });
 const serviceSchema = z.strictObject({
@@ -75,6 +81,7 @@ const knownKeys: KnownKeys = {
   "": Object.keys(configSchema.shape),
   "services[]": Object.keys(serviceSchema.shape),
   "services[].policy": Object.keys(policySchema.shape),
+  "services[].policy.batching": Object.keys(batchingSchema.shape),
   http: Object.keys(httpSchema.shape),
   "http.tls": Object.keys(tlsSchema.shape),
   log: Object.keys(logSchema.shape),

@@ -17,7 +17,7 @@ const blocks = blocksOf(await readFile(path.join(root, "README.md"), "utf8"));
 /** What a block of each language goes through; a block of any other fails. */
 const languages = ["ts", "sh", "json", "yaml"];
 const nameOf = (block: Block, index: number): string => block.file ?? `block-${index}.${block.language}`;
-const servesItself = (block: Block): boolean => block.language === "ts" && /defineService\(|extends Service</.test(block.text);
+const servesItself = (block: Block): boolean => block.language === "ts" && /define[A-Z]\w+\(|extends Service</.test(block.text);
 
 describe("README.md", () => {
   const shell = new Shell(folder);
