@@ -17,7 +17,15 @@ export {
   type SetupContext,
 } from "./service/service.ts";
 export { defineService, definitionOf, type DefineServiceOptions } from "./service/define-service.ts";
-export type { AnyServiceDefinition, ClientTypes, Placement, ServiceDefinition, ServiceInfo, ServicePolicy } from "./service/definition.ts";
+export type {
+  AnyServiceDefinition,
+  BatchPolicy,
+  ClientTypes,
+  Placement,
+  ServiceDefinition,
+  ServiceInfo,
+  ServicePolicy,
+} from "./service/definition.ts";
 export { streamOf, type JsonSchema, type Schema, type StreamSchema } from "./service/schema.ts";
 export type { HandlerContext, Payload, RequestHandler, ResponseHandler } from "./service/handlers/handler.ts";
 export { JsonHandler, type JsonHandlerOptions } from "./service/handlers/json-handler.ts";
@@ -74,4 +82,4 @@ export type { NestedArray } from "./tensor/nested.ts";
 export { shapesOf, type NamedArrays, type NamedShapes } from "./tensor/named-arrays.ts";
 export { canStack, canStackNamed, rowsOf, split, splitNamed, stack, stackNamed } from "./tensor/stack.ts";
 export { bf16ToFp32, bf16ToNumber, fp16ToFp32, fp16ToNumber, fp32ToBf16, fp32ToFp16, numberToBf16, numberToFp16 } from "./tensor/half.ts";
-export { singleArray, type Model, type ModelRunOptions, type TensorSpec } from "./model/model.ts";
+export { singleArray, type Model, type ModelCaller, type ModelRunOptions, type TensorSpec } from "./model/model.ts";

@@ -21,7 +21,7 @@ export interface CallContextInit {
 
 const nothing = (): void => undefined;
 /** Writes nowhere: the logger of a bare call. */
-export const silentLogger: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
+const silentLogger: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
 
 const noMetadata: Readonly<Record<string, string>> = Object.freeze({});
 

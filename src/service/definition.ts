@@ -99,6 +99,7 @@ export interface ServiceDefinition<N extends string = string, I = unknown, O = u
   readonly outputJsonSchema: JsonSchema | undefined;
   readonly example: unknown;
   readonly model: boolean;
+  /** Loads the model that the engine places apart from the service; undefined where it leaves that to the service. */
   readonly loadModel: (() => MaybePromise<Model>) | undefined;
   readonly policy: ServicePolicy;
   /** Constructs an instance, without `setup`. */

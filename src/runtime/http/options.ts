@@ -81,6 +81,6 @@ export function resolveHttpOptions(options: HttpRuntimeOptions): ResolvedHttpOpt
 }
 
 /** Whether an address can be reached from this machine only. */
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
