@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { resolveBatchPolicy } from "../../src/engine/batching/batch-policy.ts";
@@ -150,6 +151,16 @@ describe("keeping requests apart", () => {
     expect(new Set((await settled).map(codeOf))).toEqual(new Set(["cancelled"]));
     expect(batches).toEqual([[-1]]);
     expect(batcher.inside).toBe(0);
+  });
+
+  test("a signal that outlives its requests keeps nothing of them", async () => {
+    const { batcher, clock } = bench({ maxRows: 4 });
+    const { signal } = new AbortController();
+    const answers = Promise.allSettled([1, 2].map((id) => batcher.submit({ id, poison: id === 2 }, { signal })));
+    expect(getEventListeners(signal, "abort")).toHaveLength(2);
+    await clock.advance(100);
+    expect((await answers).map(codeOf)).toEqual(["ok", "Error: poisoned"]);
+    expect(getEventListeners(signal, "abort")).toHaveLength(0);
   });
 
   test("one whose time is over is not computed", async () => {

@@ -85,6 +85,18 @@ export class DynamicBatcher<I, O> {
     }
     return new Promise((resolve, reject) => {
       const { signal } = options;
+      if (signal?.aborted === true) {
+        reject(signal.reason as Error);
+        return;
+      }
+      const onAbort = (): void => {
+        // A queued one leaves; a running one keeps its place in the batch, and nobody reads its output.
+        item.cancelled = true;
+        this.#queue.delete(item);
+        reject(signal?.reason as Error);
+      };
+      // A signal may outlive its request, and serve many.
+      const forget = (): void => signal?.removeEventListener("abort", onAbort);
       const item: QueuedItem<I, O> = {
         input,
         rows,
@@ -94,25 +106,17 @@ export class DynamicBatcher<I, O> {
         enqueuedAt: this.#clock.now(),
         alone: false,
         cancelled: false,
-        resolve,
-        reject,
+        resolve: (output) => {
+          forget();
+          resolve(output);
+        },
+        reject: (reason) => {
+          forget();
+          // Whatever was thrown is handed on as it is.
+          reject(reason as Error);
+        },
       };
-      if (signal !== undefined) {
-        if (signal.aborted) {
-          reject(signal.reason as Error);
-          return;
-        }
-        signal.addEventListener(
-          "abort",
-          () => {
-            // A queued one leaves; a running one keeps its place in the batch, and nobody reads its output.
-            item.cancelled = true;
-            this.#queue.delete(item);
-            reject(signal.reason as Error);
-          },
-          { once: true },
-        );
-      }
+      signal?.addEventListener("abort", onAbort, { once: true });
       this.#queue.add(item);
       this.#schedule();
     });
