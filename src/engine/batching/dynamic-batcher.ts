@@ -113,7 +113,7 @@ export class DynamicBatcher<I, O> {
         reject: (reason) => {
           forget();
           // Whatever was thrown is handed on as it is.
-          reject(reason as Error);
+          reject(reason);
         },
       };
       signal?.addEventListener("abort", onAbort, { once: true });
