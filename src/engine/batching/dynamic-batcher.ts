@@ -112,7 +112,7 @@ export class DynamicBatcher<I, O> {
         },
         reject: (reason) => {
           forget();
-          // Whatever was thrown is handed on as it is.
+          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- what a run threw is handed on as it is
           reject(reason);
         },
       };
