@@ -4,6 +4,7 @@ import { CallContext } from "../service/call-context.ts";
 import { isDefinition, type AnyServiceDefinition, type ServicePolicy } from "../service/definition.ts";
 import { definitionOf } from "../service/define-service.ts";
 import { ServiceLoader, type LoaderSpec } from "../service/loader.ts";
+import { newRequestId } from "../service/request-id.ts";
 import { isServiceClass } from "../service/service.ts";
 import { Execution } from "./execution.ts";
 import { HostedService } from "./hosted-service.ts";
@@ -78,7 +79,6 @@ export class Engine {
   readonly #definitions = new Map<string, AnyServiceDefinition>();
   #loading: Promise<void> | undefined;
   readonly #aborter = new AbortController();
-  readonly #live = new Set<Execution>();
   #state: EngineState = "unstarted";
   #stopping: Promise<boolean> | undefined;
   #graceOver = false;
@@ -165,16 +165,15 @@ export class Engine {
   #execute(hosted: HostedService, options: AdmitOptions): Execution {
     const { deadlineMs } = hosted.policy;
     const timeoutMs = Math.min(options.timeoutMs ?? deadlineMs, deadlineMs);
-    const requestId = options.requestId ?? crypto.randomUUID();
+    const requestId = options.requestId ?? newRequestId();
+    const now = performance.now();
     const context = new CallContext({
       requestId,
-      deadline: Date.now() + timeoutMs,
+      expiresAt: now + timeoutMs,
       metadata: options.metadata,
       log: () => hosted.log.child({ requestId }),
     });
-    const execution = new Execution(hosted, context, timeoutMs);
-    this.#live.add(execution);
-    return execution;
+    return new Execution(hosted, context, timeoutMs, now);
   }
 
   /**
@@ -266,7 +265,8 @@ export class Engine {
     const inTime = await this.#drain(graceMs);
     if (!inTime) {
       this.#graceOver = true;
-      for (const execution of this.#live) execution.fail(shutDown(execution.begun));
+      const live = [...this.#services.values()].flatMap(({ deadlines }) => [...deadlines]);
+      for (const execution of live) execution.fail(shutDown(execution.begun));
       await this.#drain(1_000);
     }
     await Promise.all([...this.#services.values()].map((hosted) => hosted.stop()));
@@ -301,7 +301,6 @@ export class Engine {
       policy: entry.policy,
       log: this.#options.log.child({ service: definition.name }),
       finished: (execution, error) => {
-        this.#live.delete(execution);
         this.#tell({
           service: definition.name,
           requestId: execution.requestId,

@@ -3,20 +3,19 @@ import type { CallContext, StageTime } from "../service/call-context.ts";
 import type { EncodedRequest, EncodedResponse, EncodedStream } from "../service/full-service.ts";
 import type { MaybePromise } from "../service/service.ts";
 import { stageFailure } from "../service/checked-call.ts";
+import type { Deadlines, Due, DueList } from "./deadlines.ts";
 import type { Gate, Waiter } from "./gate.ts";
 
 /** Where an execution runs its request. */
 export interface ExecutionHost {
   readonly service: string;
   readonly gate: Gate;
+  readonly deadlines: Deadlines<Execution>;
   run(request: EncodedRequest, context: CallContext): MaybePromise<EncodedResponse>;
   finished(execution: Execution, error: ServableError | undefined): void;
   /** The work has stopped and the place is free. */
   left(): void;
 }
-
-/** A longer one would fire at once. */
-const longestTimerMs = 2 ** 31 - 1;
 
 type State = "admitted" | "queued" | "running" | "settled";
 
@@ -24,20 +23,23 @@ type State = "admitted" | "queued" | "running" | "settled";
  * One admitted request, from admission to its last byte: its place, its slot, its deadline and its cancellation. Whoever holds
  * it calls `run` once, or `fail` if the request never gets that far.
  */
-export class Execution implements Waiter {
+export class Execution implements Waiter, Due<Execution> {
   readonly context: CallContext;
-  readonly startedAt: number = performance.now();
+  readonly startedAt: number;
   /** Items streamed so far; undefined where the answer is one value. */
   items: number | undefined;
   /** Told once when the request fails before or while it runs; a front uses it to stop reading a body. */
   onFail: ((error: ServableError) => void) | undefined;
+  dueAt = 0;
+  dueList: DueList<Execution> | undefined;
+  dueBefore: Execution | undefined;
+  dueAfter: Execution | undefined;
 
   readonly #host: ExecutionHost;
   readonly #timeoutMs: number;
   #state: State = "admitted";
   /** Whether the service still works on it: its slot stays taken, even if the answer is settled. */
   #working = false;
-  #timer: NodeJS.Timeout | undefined;
   #request: EncodedRequest | undefined;
   #queuedAt = 0;
   /** A stream that was handed on and not yet begun. */
@@ -48,11 +50,12 @@ export class Execution implements Waiter {
   #resolve: ((response: EncodedResponse) => void) | undefined;
   #reject: ((error: ServableError) => void) | undefined;
 
-  constructor(host: ExecutionHost, context: CallContext, timeoutMs: number) {
+  constructor(host: ExecutionHost, context: CallContext, timeoutMs: number, now: number = performance.now()) {
+    this.startedAt = now;
     this.#host = host;
     this.context = context;
     this.#timeoutMs = timeoutMs;
-    this.#startTimer();
+    host.deadlines.set(this, timeoutMs, this.startedAt);
   }
 
   get service(): string {
@@ -79,24 +82,30 @@ export class Execution implements Waiter {
    * @throws ServableError `deadline_exceeded`, `cancelled`, `worker_crashed`, or what the stage that failed says
    */
   run(request: EncodedRequest): Promise<EncodedResponse> {
-    if (this.#state !== "admitted") {
-      return Promise.reject(this.context.abortReason ?? new ServableError("internal", "The request was run twice."));
-    }
     return new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-      this.#state = "queued";
-      this.#request = request;
-      this.#queuedAt = this.context.begin("queue");
-      this.#host.gate.acquire(this);
+      this.submit(request, resolve, reject);
     });
+  }
+
+  /** As `run`, for who can do without a promise: exactly one of the two is called, perhaps before this returns. */
+  submit(request: EncodedRequest, resolve: (response: EncodedResponse) => void, reject: (error: ServableError) => void): void {
+    if (this.#state !== "admitted") {
+      reject(this.context.abortReason ?? new ServableError("internal", "The request was run twice."));
+      return;
+    }
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#state = "queued";
+    this.#request = request;
+    this.#queuedAt = this.context.begin("queue");
+    this.#host.gate.acquire(this);
   }
 
   /** Called by the gate, with the slot taken. */
   start(): void {
-    this.context.record("queue", this.#queuedAt);
+    const now = this.context.record("queue", this.#queuedAt);
     // Placed here, the service tells its stages itself; of one placed elsewhere this is all that is known if it is cut off.
-    this.context.begin("call");
+    this.context.begin("call", now);
     this.#state = "running";
     this.#working = true;
     const request = this.#request;
@@ -135,7 +144,7 @@ export class Execution implements Waiter {
     this.context.recordOpen();
     this.context.abort(error);
     this.#settle(error);
-    this.#reject?.(error);
+    this.#refuse(error);
     this.onFail?.(error);
     if (wasQueued || !this.#working) this.#leave(false);
     else this.#dropStream();
@@ -145,13 +154,13 @@ export class Execution implements Waiter {
     if (response.kind === "stream") {
       this.#unread = response;
       if (this.#state === "settled") this.#dropStream();
-      else this.#resolve?.({ ...response, items: this.#watch(response) });
+      else this.#answer({ ...response, items: this.#watch(response) });
       return;
     }
     this.#working = false;
     if (this.#state !== "settled") {
       this.#settle(undefined);
-      this.#resolve?.(response);
+      this.#answer(response);
     }
     this.#leave(true);
   }
@@ -161,7 +170,7 @@ export class Execution implements Waiter {
     if (this.#state !== "settled") {
       const error = this.#failure(thrown);
       this.#settle(error);
-      this.#reject?.(error);
+      this.#refuse(error);
     }
     this.#leave(true);
   }
@@ -183,7 +192,7 @@ export class Execution implements Waiter {
     try {
       for (;;) {
         const next = await this.#orAbort(iterator.next());
-        this.#stopTimer();
+        this.#host.deadlines.rest(this);
         if (next.done === true) {
           ended = true;
           return;
@@ -195,7 +204,7 @@ export class Execution implements Waiter {
         yield next.value;
         this.#held = undefined;
         this.context.throwIfAborted();
-        this.#startTimer();
+        this.#host.deadlines.set(this, this.#timeoutMs);
       }
     } catch (thrown) {
       error = this.#failure(thrown);
@@ -240,8 +249,20 @@ export class Execution implements Waiter {
 
   #settle(error: ServableError | undefined): void {
     this.#state = "settled";
-    this.#stopTimer();
+    this.#host.deadlines.clear(this);
     this.#host.finished(this, error);
+  }
+
+  #answer(response: EncodedResponse): void {
+    const resolve = this.#resolve;
+    this.#resolve = this.#reject = undefined;
+    resolve?.(response);
+  }
+
+  #refuse(error: ServableError): void {
+    const reject = this.#reject;
+    this.#resolve = this.#reject = undefined;
+    reject?.(error);
   }
 
   #leave(hadSlot: boolean): void {
@@ -250,26 +271,7 @@ export class Execution implements Waiter {
     this.#host.left();
   }
 
-  #startTimer(): void {
-    if (this.#timer !== undefined) {
-      this.#timer.refresh();
-      return;
-    }
-    this.#timer = setTimeout(
-      () => {
-        this.#expire();
-      },
-      Math.min(this.#timeoutMs, longestTimerMs),
-    );
-  }
-
-  #stopTimer(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-  }
-
-  #expire(): void {
-    this.#timer = undefined;
+  expire(): void {
     const time = `${this.#timeoutMs} ms`;
     if (this.#state === "admitted") {
       this.fail(new ServableError("request_timeout", `The request's body did not arrive within ${time}.`));

@@ -4,6 +4,7 @@ import type { AnyServiceDefinition, ServicePolicy } from "../service/definition.
 import type { EncodedRequest, EncodedResponse } from "../service/full-service.ts";
 import type { LoaderSpec } from "../service/loader.ts";
 import type { MaybePromise } from "../service/service.ts";
+import { Deadlines } from "./deadlines.ts";
 import type { Execution, ExecutionHost } from "./execution.ts";
 import { Gate } from "./gate.ts";
 import type { BatchRunEvent, EngineLogger, WorkerEvent } from "./observer.ts";
@@ -31,6 +32,7 @@ export class HostedService implements ExecutionHost {
   readonly definition: AnyServiceDefinition;
   readonly policy: ResolvedPolicy;
   readonly gate: Gate;
+  readonly deadlines: Deadlines<Execution>;
   readonly log: EngineLogger;
   readonly finished: HostedServiceOptions["finished"];
   readonly left: HostedServiceOptions["left"];
@@ -41,6 +43,7 @@ export class HostedService implements ExecutionHost {
     this.definition = definition;
     this.policy = resolvePolicy(definition, options.policy);
     this.gate = new Gate(this.policy.concurrency, this.policy.queue);
+    this.deadlines = new Deadlines(this.policy.deadlineMs);
     this.log = options.log;
     this.finished = options.finished;
     this.left = options.left;

@@ -47,4 +47,6 @@ export interface Observer {
 export interface EngineLogger extends Logger {
   /** A logger whose lines carry these fields, too. */
   child(fields: Readonly<Record<string, unknown>>): EngineLogger;
+  /** Whether lines of a level are written; where it is not told, they are made. */
+  isLevelEnabled?(level: string): boolean;
 }

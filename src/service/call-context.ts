@@ -1,5 +1,6 @@
 import { ServableError } from "../errors.ts";
 import { isThenable } from "./chain.ts";
+import { newRequestId } from "./request-id.ts";
 import type { Logger, ServiceContext } from "./service.ts";
 
 /** How long one part of a request took. */
@@ -13,6 +14,8 @@ export interface CallContextInit {
   readonly requestId?: string | undefined;
   /** Milliseconds since the epoch. @default Infinity */
   readonly deadline?: number | undefined;
+  /** The deadline on the clock of `performance.now()`, where it is known as that. */
+  readonly expiresAt?: number | undefined;
   /** Read at its first use. */
   readonly metadata?: (() => Readonly<Record<string, string>>) | undefined;
   /** Makes the logger at its first use: most calls never log. */
@@ -31,7 +34,6 @@ const noMetadata: Readonly<Record<string, string>> = Object.freeze({});
  */
 export class CallContext implements ServiceContext {
   readonly requestId: string;
-  readonly deadline: number;
   /** The times taken so far, in order. */
   readonly stages: StageTime[] = [];
   /** Called once when the call is aborted, before the signal fires: how a placement passes the abort on. */
@@ -41,15 +43,24 @@ export class CallContext implements ServiceContext {
   readonly #makeLog: (() => Logger) | undefined;
   #log: Logger | undefined;
   #controller: AbortController | undefined;
+  #deadline: number | undefined;
+  readonly #expiresAt: number;
   #abortReason: ServableError | undefined;
   #openStage: string | undefined;
   #openSince = 0;
 
   constructor(init: CallContextInit = {}) {
-    this.requestId = init.requestId ?? crypto.randomUUID();
-    this.deadline = init.deadline ?? Infinity;
+    this.requestId = init.requestId ?? newRequestId();
+    this.#deadline = init.deadline;
+    this.#expiresAt = init.expiresAt ?? Infinity;
     this.#readMetadata = init.metadata;
     this.#makeLog = init.log;
+  }
+
+  /** Told in the time of the calendar, for code on other threads and machines; worked out when first asked for. */
+  get deadline(): number {
+    this.#deadline ??= this.#expiresAt === Infinity ? Infinity : Date.now() + this.#expiresAt - performance.now();
+    return this.#deadline;
   }
 
   get signal(): AbortSignal {
@@ -88,17 +99,24 @@ export class CallContext implements ServiceContext {
     this.#controller?.abort(reason);
   }
 
-  /** Notes that a stage begins. @returns when, for `record` (`performance.now()`) */
-  begin(stage: string): number {
+  /**
+   * Notes that a stage begins.
+   *
+   * @param since - when, where that is known: at the end of the stage before
+   * @returns when, for `record` (`performance.now()`)
+   */
+  begin(stage: string, since: number = performance.now()): number {
     this.#openStage = stage;
-    this.#openSince = performance.now();
-    return this.#openSince;
+    this.#openSince = since;
+    return since;
   }
 
-  /** Notes the time of a stage that began at `since`. */
-  record(stage: string, since: number): void {
+  /** Notes the time of a stage that began at `since`. @returns when it ended */
+  record(stage: string, since: number): number {
+    const now = performance.now();
     if (stage === this.#openStage) this.#openStage = undefined;
-    this.stages.push({ stage, ms: performance.now() - since });
+    this.stages.push({ stage, ms: now - since });
+    return now;
   }
 
   /** Notes the time of a stage that has not ended: where a call was cut off. */

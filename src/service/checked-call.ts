@@ -1,8 +1,8 @@
 import { ServableError, type ErrorCode, type ServableErrorOptions } from "../errors.ts";
 import type { CallContext } from "./call-context.ts";
-import { chain, isThenable } from "./chain.ts";
+import { isThenable } from "./chain.ts";
 import type { ServiceDefinition } from "./definition.ts";
-import { validate, type Schema } from "./schema.ts";
+import { validate, type Schema, type SchemaRole } from "./schema.ts";
 import { isAsyncIterable, type MaybePromise, type Service } from "./service.ts";
 
 /** The schemas of a service, and whether its output is checked. */
@@ -70,45 +70,145 @@ function isAbort(thrown: unknown): boolean {
   return ServableError.isInstance(thrown) || (thrown instanceof Error && (thrown.name === "AbortError" || thrown.name === "TimeoutError"));
 }
 
+/** How a value is read from bytes and written to them. */
+export interface Codec {
+  deserialize(source: unknown): unknown;
+  serialize(value: unknown): unknown;
+  /** What a stream of answers is handed on as; its items are checked, and not yet written. */
+  stream(items: AsyncIterable<unknown>): unknown;
+}
+
 /**
  * Checks the input, calls the service, checks the output: what every way to a service has in common.
  *
  * @param timed - whether the stages' times are noted; a pipeline times its steps itself
+ * @param codec - where the value comes as bytes, and the answer is to be bytes
  * @returns one checked value, or an async iterable of checked values
  */
-export function callChecked(service: Service, checks: Checks, value: unknown, context: CallContext, timed = true): MaybePromise<unknown> {
-  const { input } = checks;
-  if (input === undefined) return callService(service, checks, value, context, timed);
-  if (checks.inputStream) return callService(service, checks, checkedItems(value, input, context), context, timed);
-  return chain(
-    attempt("validate", context, () => validate(input, value, "input"), timed),
-    (request) => callService(service, checks, request, context, timed),
-  );
+export function callChecked(
+  service: Service,
+  checks: Checks,
+  value: unknown,
+  context: CallContext,
+  timed = true,
+  codec?: Codec,
+): MaybePromise<unknown> {
+  return new CheckedCall(service, checks, context, timed, codec).run(value);
 }
 
-function callService(service: Service, checks: Checks, request: unknown, context: CallContext, timed: boolean): MaybePromise<unknown> {
-  context.throwIfAborted();
-  const since = performance.now();
-  return chain(
-    attempt(
-      "call",
-      context,
-      () => service.call(request, context),
-      timed,
-      (result) => !isAsyncIterable(result),
-    ),
-    (result) =>
-      isAsyncIterable(result)
-        ? checkedStream(result, checks, context, timed ? since : undefined)
-        : checkOutput(result, checks, context, timed),
-  );
+const lastStep = 4;
+
+/**
+ * One call on its way through its stages. A small machine instead of closures handed to one another: a stage that answers at once is
+ * followed by the next one in the same loop, and only one that promises its answer costs a promise. For small requests this is
+ * most of what a call costs.
+ */
+class CheckedCall {
+  readonly #service: Service;
+  readonly #checks: Checks;
+  readonly #context: CallContext;
+  readonly #timed: boolean;
+  readonly #codec: Codec | undefined;
+  /** 0 deserialize, 1 validate, 2 call, 3 validate, 4 serialize. */
+  #step: number;
+  #since = 0;
+  #streams = false;
+
+  constructor(service: Service, checks: Checks, context: CallContext, timed: boolean, codec: Codec | undefined) {
+    this.#service = service;
+    this.#checks = checks;
+    this.#context = context;
+    this.#timed = timed;
+    this.#codec = codec;
+    this.#step = codec === undefined || checks.inputStream ? 1 : 0;
+  }
+
+  run(value: unknown): MaybePromise<unknown> {
+    if (this.#timed) this.#since = performance.now();
+    return this.#goOn(value);
+  }
+
+  #goOn(start: unknown): MaybePromise<unknown> {
+    let value = start;
+    while (this.#step <= lastStep) {
+      if (this.#isNeeded()) {
+        if (this.#timed) this.#context.begin(stageOfStep[this.#step] ?? "call", this.#since);
+        let result: unknown;
+        try {
+          result = this.#work(value);
+        } catch (thrown) {
+          throw this.#failure(thrown);
+        }
+        if (isThenable(result)) return this.#later(result);
+        value = this.#end(result);
+      } else {
+        this.#step += 1;
+      }
+    }
+    return value;
+  }
+
+  #later(result: Promise<unknown>): Promise<unknown> {
+    return (result instanceof Promise ? result : Promise.resolve(result)).then(
+      (value: unknown) => this.#goOn(this.#end(value)),
+      (thrown: unknown) => {
+        throw this.#failure(thrown);
+      },
+    );
+  }
+
+  #isNeeded(): boolean {
+    const { input, output, inputStream, validateOutput } = this.#checks;
+    switch (this.#step) {
+      case 1:
+        return input !== undefined && !inputStream;
+      case 3:
+        return output !== undefined && validateOutput && !this.#streams;
+      case 4:
+        return this.#codec !== undefined && !this.#streams;
+      default:
+        return true;
+    }
+  }
+
+  #work(value: unknown): unknown {
+    const { input, output, inputStream } = this.#checks;
+    switch (this.#step) {
+      case 0:
+        return this.#codec?.deserialize(value);
+      case 1:
+        return input && validate(input, value, "input");
+      case 2:
+        this.#context.throwIfAborted();
+        return this.#service.call(inputStream && input !== undefined ? checkedItems(value, input, this.#context) : value, this.#context);
+      case 3:
+        return output && validate(output, value, "output");
+      default:
+        return this.#codec?.serialize(value);
+    }
+  }
+
+  /** A stream's call is not over with its result; see {@link checkedStream}. */
+  #end(result: unknown): unknown {
+    if (this.#step === 2 && isAsyncIterable(result)) {
+      this.#streams = true;
+      this.#step += 1;
+      const items = checkedStream(result, this.#checks, this.#context, this.#timed ? this.#since : undefined);
+      return this.#codec === undefined ? items : this.#codec.stream(items);
+    }
+    if (this.#timed) this.#since = this.#context.record(stageOfStep[this.#step] ?? "call", this.#since);
+    this.#step += 1;
+    return result;
+  }
+
+  #failure(thrown: unknown): ServableError {
+    const stage = stageOfStep[this.#step] ?? "call";
+    if (this.#timed) this.#context.record(stage, this.#since);
+    return stageFailure(stage, thrown, this.#context);
+  }
 }
 
-function checkOutput(result: unknown, checks: Checks, context: CallContext, timed: boolean): MaybePromise<unknown> {
-  const { output } = checks;
-  if (output === undefined || !checks.validateOutput) return result;
-  return attempt("validate", context, () => validate(output, result, "output"), timed);
-}
+const stageOfStep: readonly Stage[] = ["deserialize", "validate", "call", "validate", "serialize"];
 
 async function* checkedItems(items: unknown, schema: Schema, context: CallContext): AsyncGenerator {
   if (!isAsyncIterable(items))
@@ -116,7 +216,7 @@ async function* checkedItems(items: unknown, schema: Schema, context: CallContex
   let index = 0;
   for await (const item of items) {
     try {
-      yield await attempt("validate", context, () => validate(schema, item, "input"), false);
+      yield await check(schema, item, "input", context);
     } catch (thrown) {
       if (!ServableError.isInstance(thrown) || thrown.issues.length === 0) throw thrown;
       const issues = thrown.issues.map(({ path, message }) => ({ path: [index, ...path], message }));
@@ -133,10 +233,11 @@ async function* checkedStream(
   context: CallContext,
   since: number | undefined,
 ): AsyncGenerator {
+  const { output, validateOutput } = checks;
   try {
     for await (const item of items) {
       context.throwIfAborted();
-      yield await checkOutput(item, checks, context, false);
+      yield output === undefined || !validateOutput ? item : await check(output, item, "output", context);
     }
   } catch (thrown) {
     throw stageFailure("call", thrown, context);
@@ -145,38 +246,11 @@ async function* checkedStream(
   }
 }
 
-/**
- * Runs one stage; what it throws, now or later, becomes that stage's failure.
- *
- * @param timed - whether its time is noted, also when it fails
- * @param ends - whether the stage is over with this result: a stream's is not
- */
-export function attempt<T>(
-  stage: Stage,
-  context: CallContext,
-  work: () => MaybePromise<T>,
-  timed = true,
-  ends: (result: T) => boolean = always,
-): MaybePromise<T> {
-  const since = timed ? context.begin(stage) : 0;
-  const done = (result: T): T => {
-    if (timed && ends(result)) context.record(stage, since);
-    return result;
-  };
-  const failed = (thrown: unknown): never => {
-    if (timed) context.record(stage, since);
-    throw stageFailure(stage, thrown, context);
-  };
-  let result: MaybePromise<T>;
+/** Checks one item of a stream. */
+async function check(schema: Schema, item: unknown, role: SchemaRole, context: CallContext): Promise<unknown> {
   try {
-    result = work();
+    return await validate(schema, item, role);
   } catch (thrown) {
-    return failed(thrown);
+    throw stageFailure("validate", thrown, context);
   }
-  if (!isThenable(result)) return done(result);
-  return (result instanceof Promise ? result : Promise.resolve(result)).then(done, failed);
-}
-
-function always(): boolean {
-  return true;
 }

@@ -1,14 +1,14 @@
 import { ServableError } from "../errors.ts";
 import { toCallContext, type CallContext } from "./call-context.ts";
-import { chain } from "./chain.ts";
-import { attempt, callChecked } from "./checked-call.ts";
+import { isThenable } from "./chain.ts";
+import { callChecked, stageFailure, type Codec } from "./checked-call.ts";
 import type { ServiceDefinition } from "./definition.ts";
-import type { HandlerContext, ResponseHandler } from "./handlers/handler.ts";
+import type { HandlerContext, Payload, RequestHandler, ResponseHandler } from "./handlers/handler.ts";
 import { JsonHandler } from "./handlers/json-handler.ts";
 import { negotiateResponse, selectRequestHandler, selectResponseHandler } from "./handlers/negotiate.ts";
 import { ndjsonItems } from "./ndjson-input.ts";
 import { untilAborted } from "./until-aborted.ts";
-import { Service, isAsyncIterable, type MaybePromise, type ServiceContext } from "./service.ts";
+import { Service, type MaybePromise, type ServiceContext } from "./service.ts";
 
 /** A request as bytes. */
 export interface EncodedRequest {
@@ -70,66 +70,73 @@ export class FullService<I = unknown, O = unknown> extends Service<EncodedReques
   /** @throws ServableError with the code of the stage that failed */
   override call(request: EncodedRequest, context: ServiceContext): MaybePromise<EncodedResponse> {
     const callContext = toCallContext(context);
-    const mediaType = request.responseType ?? negotiateResponse(this.#coding.response, undefined);
-    const handler = selectResponseHandler(this.#coding.response, mediaType);
-    if (handler === undefined) throw new ServableError("not_acceptable", `This service writes no ${mediaType}.`);
-    const handlerContext = new CallHandlerContext(mediaType, callContext);
-    return chain(this.#read(request, callContext, handlerContext), (value) =>
-      chain(callChecked(this.#service as Service, this.#coding, value, callContext), (result) =>
-        isAsyncIterable(result)
-          ? { kind: "stream", mediaType, items: this.#writeAll(result, handler, callContext, handlerContext) }
-          : this.#write(result, handler, callContext, handlerContext),
-      ),
-    );
-  }
-
-  #read(request: EncodedRequest, context: CallContext, handlerContext: HandlerContext): MaybePromise<unknown> {
-    const { body, contentType } = request;
     const coding = this.#coding;
-    if (coding.inputStream) {
-      return ndjsonItems(
-        body instanceof Uint8Array ? [body] : untilAborted(body, context.signal),
-        coding.policy.maxBodyBytes ?? defaultItemBytes,
-      );
-    }
-    if (!(body instanceof Uint8Array)) {
+    const { contentType, body, responseType } = request;
+    const mediaType = responseType ?? negotiateResponse(coding.response, undefined);
+    const writer = selectResponseHandler(coding.response, mediaType);
+    if (writer === undefined) throw new ServableError("not_acceptable", `This service writes no ${mediaType}.`);
+    const reader = coding.inputStream ? undefined : selectRequestHandler(coding.request, contentType);
+    if (reader !== undefined && !(body instanceof Uint8Array)) {
       throw new ServableError("invalid_request", "This service takes one value, not a stream.");
     }
-    const handler = selectRequestHandler(coding.request, contentType);
-    return attempt("deserialize", context, () => handler.deserialize({ contentType, body }, handlerContext));
+    const source = reader === undefined ? this.#items(body, callContext) : request;
+    const codec = new HandlerCodec(mediaType, reader, writer, callContext);
+    // The codec's answers are encoded ones.
+    return callChecked(this.#service, coding, source, callContext, true, codec) as MaybePromise<EncodedResponse>;
   }
 
-  #write(value: unknown, handler: ResponseHandler, context: CallContext, handlerContext: HandlerContext): MaybePromise<EncodedValue> {
-    return chain(
-      attempt("serialize", context, () => chain(handler.serialize(value, handlerContext), checkBody)),
-      (body) => ({ kind: "value", mediaType: handlerContext.mediaType, body }),
-    );
-  }
-
-  async *#writeAll(
-    items: AsyncIterable<unknown>,
-    handler: ResponseHandler,
-    context: CallContext,
-    handlerContext: HandlerContext,
-  ): AsyncGenerator<Uint8Array | string> {
-    for await (const item of items) {
-      yield await attempt("serialize", context, () => chain(handler.serialize(item, handlerContext), checkBody), false);
-    }
+  #items(body: EncodedRequest["body"], context: CallContext): AsyncIterable<unknown> {
+    const chunks = body instanceof Uint8Array ? [body] : untilAborted(body, context.signal);
+    return ndjsonItems(chunks, this.#coding.policy.maxBodyBytes ?? defaultItemBytes);
   }
 }
 
-/** A class, not a literal with a getter: V8 makes a new hidden class for each of those, which doubled the time of a small call. */
-class CallHandlerContext implements HandlerContext {
+/** What the handlers do for one call, and what they see of it. */
+class HandlerCodec implements Codec, HandlerContext {
   readonly mediaType: string;
-  readonly #context: ServiceContext;
+  readonly #reader: RequestHandler | undefined;
+  readonly #writer: ResponseHandler;
+  readonly #context: CallContext;
 
-  constructor(mediaType: string, context: ServiceContext) {
+  constructor(mediaType: string, reader: RequestHandler | undefined, writer: ResponseHandler, context: CallContext) {
     this.mediaType = mediaType;
+    this.#reader = reader;
+    this.#writer = writer;
     this.#context = context;
   }
 
+  /** A getter of a class, not of a literal: V8 makes a new hidden class for each of those, which doubled the time of a small call. */
   get signal(): AbortSignal {
     return this.#context.signal;
+  }
+
+  deserialize(source: unknown): unknown {
+    return this.#reader?.deserialize(source as Payload, this);
+  }
+
+  serialize(value: unknown): MaybePromise<EncodedValue> {
+    const body: unknown = this.#writer.serialize(value, this);
+    return isThenable(body) ? Promise.resolve(body).then((settled) => this.#value(settled)) : this.#value(body);
+  }
+
+  #value(body: unknown): EncodedValue {
+    return { kind: "value", mediaType: this.mediaType, body: checkBody(body) };
+  }
+
+  stream(items: AsyncIterable<unknown>): EncodedStream {
+    return { kind: "stream", mediaType: this.mediaType, items: this.#writeAll(items) };
+  }
+
+  async *#writeAll(items: AsyncIterable<unknown>): AsyncGenerator<Uint8Array | string> {
+    for await (const item of items) {
+      let body: unknown;
+      try {
+        body = checkBody(await this.#writer.serialize(item, this));
+      } catch (thrown) {
+        throw stageFailure("serialize", thrown, this.#context);
+      }
+      yield body as Uint8Array | string;
+    }
   }
 }
 

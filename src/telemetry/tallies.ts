@@ -18,14 +18,22 @@ interface TallyOptions {
 class Rows<R> {
   readonly #rows = new Map<string, Map<string, R>>();
   readonly #create: () => R;
+  #lastFirst: string | undefined;
+  #lastInner = new Map<string, R>();
 
   constructor(create: () => R) {
     this.#create = create;
   }
 
   at(first: string, second: string): R {
-    let inner = this.#rows.get(first);
-    if (inner === undefined) this.#rows.set(first, (inner = new Map<string, R>()));
+    let inner = this.#lastInner;
+    // Most often it is the service of the time before.
+    if (first !== this.#lastFirst) {
+      inner = this.#rows.get(first) ?? new Map<string, R>();
+      this.#rows.set(first, inner);
+      this.#lastFirst = first;
+      this.#lastInner = inner;
+    }
     let row = inner.get(second);
     if (row === undefined) inner.set(second, (row = this.#create()));
     return row;

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { Deadlines } from "../../src/engine/deadlines.ts";
 import { Execution, type ExecutionHost } from "../../src/engine/execution.ts";
 import { Gate } from "../../src/engine/gate.ts";
 import { ServableError } from "../../src/errors.ts";
@@ -15,15 +16,19 @@ interface Call {
   fail(thrown: unknown): void;
 }
 
+const hosts: Host[] = [];
+
 class Host implements ExecutionHost {
   readonly service = "s";
   readonly gate: Gate;
+  readonly deadlines = new Deadlines<Execution>(1000);
   readonly calls: Call[] = [];
   readonly finishedWith: (string | undefined)[] = [];
   lefts = 0;
 
   constructor(concurrency = 1, queue = 10) {
     this.gate = new Gate(concurrency, queue);
+    hosts.push(this);
   }
   run(_request: EncodedRequest, context: CallContext): Promise<EncodedResponse> {
     return new Promise((resolve, reject) => {
@@ -68,6 +73,10 @@ beforeEach(() => {
   vi.useFakeTimers();
 });
 afterEach(() => {
+  expect(hosts.flatMap(({ deadlines }) => [...deadlines])).toEqual([]);
+  hosts.length = 0;
+  // What is left watches nothing, and ends with that.
+  vi.runOnlyPendingTimers();
   expect(vi.getTimerCount()).toBe(0);
   vi.useRealTimers();
 });
@@ -421,6 +430,25 @@ describe("a stream", () => {
     expect(host.lefts).toBe(1);
   });
 
+  test("is told once: what fails after it was handed on is told by the stream", async () => {
+    const host = new Host();
+    const execution = host.take();
+    const told: unknown[] = [];
+    execution.submit(
+      request,
+      (response) => told.push(response.kind),
+      (error) => told.push(error.code),
+    );
+    async function* items(): AsyncGenerator<string> {
+      yield await Promise.resolve("1");
+    }
+    host.calls[0]!.finish({ kind: "stream", mediaType: "application/json", items: items() });
+    await vi.advanceTimersByTimeAsync(0);
+    execution.cancel();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(told).toEqual(["stream"]);
+  });
+
   test("that nobody begins to read is ended with the request", async () => {
     const host = new Host();
     const source = createSource();
@@ -523,7 +551,7 @@ test("whatever happens in whatever order: never over the limits, one outcome eac
       expect(host.counts).toEqual([0, 0, 0]);
       expect(host.finishedWith).toHaveLength(admitted);
       expect(host.lefts).toBe(admitted);
-      expect(vi.getTimerCount()).toBe(0);
+      expect([...host.deadlines]).toEqual([]);
     }),
     { numRuns: 150 },
   );

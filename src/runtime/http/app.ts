@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from "fastify";
 import { ServableError } from "../../errors.ts";
 import type { Engine } from "../../engine/engine.ts";
+import { newRequestId } from "../../service/request-id.ts";
 import type { Logger } from "../../service/service.ts";
 import { elapsedMs, noteArrival } from "./arrival.ts";
 import { problemAnswer } from "./exchange.ts";
@@ -114,7 +115,7 @@ function answerGarbage(thrown: Error & { readonly code?: string }, socket: Socke
         "invalid_request",
         thrown.code === "HPE_HEADER_OVERFLOW" ? "The request's head is too large." : "The request is not valid HTTP.",
       );
-  const requestId = crypto.randomUUID();
+  const requestId = newRequestId();
   const { status, headers, body } = problemAnswer(error, requestId);
   const lines = Object.entries({
     ...headers,

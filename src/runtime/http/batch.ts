@@ -3,17 +3,17 @@ import type { Engine, ListPlace } from "../../engine/engine.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
 import { JsonHandler } from "../../service/handlers/json-handler.ts";
 import type { Execution } from "../../engine/execution.ts";
+import type { HttpCall } from "./call.ts";
 import { problemOf, toWireError } from "./problem.ts";
 
-/** A list of requests, as a host sees it. */
+/** A list of requests that was taken in. */
 export interface BatchCall {
-  readonly requestId: string;
+  /** How it came. */
+  readonly call: Pick<HttpCall, "requestId" | "metadata" | "onGone">;
   /** Taken for the list, and given back by whoever took it. */
   readonly place: ListPlace;
   readonly body: Uint8Array;
   readonly timeoutMs: number | undefined;
-  readonly metadata: () => Readonly<Record<string, string>>;
-  onGone(callback: () => void): void;
 }
 
 /** Most items of one list. */
@@ -27,14 +27,15 @@ const json = new JsonHandler();
  *
  * @returns the answer's JSON text
  */
-export async function answerBatch(engine: Engine, definition: AnyServiceDefinition, call: BatchCall): Promise<string> {
-  const list: unknown = await json.deserialize({ contentType: "application/json", body: call.body });
+export async function answerBatch(engine: Engine, definition: AnyServiceDefinition, batch: BatchCall): Promise<string> {
+  const { call } = batch;
+  const list: unknown = await json.deserialize({ contentType: "application/json", body: batch.body });
   if (!Array.isArray(list)) throw new ServableError("invalid_request", "A batch is a JSON list of inputs.");
   if (list.length > maxItems) {
     throw new ServableError("payload_too_large", `The list has ${list.length} items; ${maxItems} is the most.`, { details: { maxItems } });
   }
   const { concurrency, deadlineMs } = engine.policy(definition.name);
-  const deadline = performance.now() + Math.min(call.timeoutMs ?? deadlineMs, deadlineMs);
+  const deadline = performance.now() + Math.min(batch.timeoutMs ?? deadlineMs, deadlineMs);
   const inHand = new Set<Execution>();
   let gone = false;
   call.onGone(() => {
@@ -47,7 +48,7 @@ export async function answerBatch(engine: Engine, definition: AnyServiceDefiniti
     try {
       const timeoutMs = Math.ceil(deadline - performance.now());
       if (timeoutMs < 1) throw new ServableError("deadline_exceeded", "The list's time was over before this item's turn came.");
-      const execution = call.place.admit({ requestId, metadata: call.metadata, timeoutMs }, alone);
+      const execution = batch.place.admit({ requestId, metadata: () => call.metadata(), timeoutMs }, alone);
       return execution && { execution, requestId };
     } catch (thrown) {
       const error = toWireError(thrown);

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import type { FastifyInstance } from "fastify";
-import type { HttpAnswer } from "./exchange.ts";
+import type { HttpAnswer } from "./call.ts";
 import { answerOpenApi } from "./openapi-answer.ts";
-import { route, type FrontOptions } from "./service-front.ts";
+import { replying, route, type FrontOptions } from "./service-front.ts";
 
 /** What the documentation front gets. */
 export interface DocsFrontOptions extends FrontOptions {
@@ -47,13 +47,13 @@ export function docsFront(app: FastifyInstance, { engine, authenticated, page, h
   route(app, engine, {
     method: "GET",
     url: "/openapi.json",
-    answer: () => answerOpenApi(engine, { authenticated, health, metrics }),
+    answer: replying(() => answerOpenApi(engine, { authenticated, health, metrics })),
   });
   if (page === false) return;
   for (const [path, file, mediaType] of pageFiles) {
     const body = readFileSync(new URL(`../../../web/${file}`, import.meta.url));
     const answer: HttpAnswer = { status: 200, headers: { ...pageHeaders, "content-type": mediaType }, body };
-    route(app, engine, { method: "GET", url: path, answer: (request) => toFolder(path, request.url) ?? answer });
+    route(app, engine, { method: "GET", url: path, answer: replying((request) => toFolder(path, request.url) ?? answer) });
   }
 }
 

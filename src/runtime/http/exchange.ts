@@ -3,64 +3,104 @@ import { ServableError } from "../../errors.ts";
 import type { Engine, ListPlace } from "../../engine/engine.ts";
 import type { Execution } from "../../engine/execution.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
-import type { EncodedResponse } from "../../service/full-service.ts";
+import type { EncodedRequest, EncodedResponse } from "../../service/full-service.ts";
 import { essenceOf } from "../../service/handlers/media-type.ts";
 import { selectRequestHandler } from "../../service/handlers/negotiate.ts";
 import { negotiateAnswer, streamNotAcceptable, type Answer } from "./accept.ts";
 import { answerBatch } from "./batch.ts";
 import { whyNoBatch } from "./batch-route.ts";
+import type { Deliver, HttpAnswer, HttpCall } from "./call.ts";
 import { frame } from "./framing.ts";
 import { timeoutOf } from "./head.ts";
 import { problemMediaType, problemOf, toWireError } from "./problem.ts";
 
-/** A request's body, read at most once. */
-export interface BodySource {
-  /**
-   * All of it.
-   *
-   * @param onStart - gets what makes the reading fail early, for a caller with a deadline
-   * @throws ServableError `payload_too_large`, or `invalid_request` where it breaks off
-   */
-  whole(maxBytes: number, onStart?: (abort: (error: ServableError) => void) => void): Promise<Uint8Array>;
-  /** As it comes. */
-  chunks(): AsyncIterable<Uint8Array>;
+/** Takes a call in and answers it, once; whatever goes wrong is a problem document. */
+export function answerCall(engine: Engine, definition: AnyServiceDefinition, call: HttpCall, deliver: Deliver): void {
+  new Exchange(engine, definition, call, deliver).start();
 }
 
-/** One call, as a host sees it. */
-export interface HttpCall {
-  readonly requestId: string;
-  readonly contentType: string | undefined;
-  readonly contentLength: number | undefined;
-  readonly accept: string | undefined;
-  /** The header `x-timeout-ms`. */
-  readonly timeoutMs: string | undefined;
-  /** Read when a service asks for it. */
-  readonly metadata: () => Readonly<Record<string, string>>;
-  readonly body: BodySource;
-  /** Names what to do when the client goes away before the answer is out. */
-  onGone(callback: () => void): void;
-}
+/** One call on its way. Callbacks rather than promises: half a dozen of those a request were a good part of what a small one cost. */
+class Exchange {
+  readonly #engine: Engine;
+  readonly #definition: AnyServiceDefinition;
+  readonly #call: HttpCall;
+  readonly #deliver: Deliver;
+  readonly #since = performance.now();
+  #answer: Answer | undefined;
+  #execution: Execution | undefined;
 
-/** What a host sends back, with the header `x-request-id` besides. */
-export interface HttpAnswer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string | Uint8Array | AsyncIterable<string | Uint8Array>;
-}
+  constructor(engine: Engine, definition: AnyServiceDefinition, call: HttpCall, deliver: Deliver) {
+    this.#engine = engine;
+    this.#definition = definition;
+    this.#call = call;
+    this.#deliver = deliver;
+  }
 
-/** Takes a call in and answers it; whatever goes wrong is a problem document. */
-export async function answerCall(engine: Engine, definition: AnyServiceDefinition, call: HttpCall): Promise<HttpAnswer> {
-  const since = performance.now();
-  let execution: Execution | undefined;
-  try {
-    const answer = negotiateAnswer(definition, call.accept);
-    checkHead(engine, definition, call);
-    execution = admit(engine, definition, call);
-    const body = definition.inputStream ? call.body.chunks() : await readBody(engine, definition, call, execution);
-    const response = await execution.run({ contentType: call.contentType, body, responseType: answer.responseType });
-    return respond(response, answer, call.requestId);
-  } catch (thrown) {
-    return fail(engine, thrown, { definition, call, execution, since });
+  start(): void {
+    const engine = this.#engine;
+    const definition = this.#definition;
+    const call = this.#call;
+    try {
+      this.#answer = negotiateAnswer(definition, call.accept);
+      checkHead(engine, definition, call);
+      const execution = engine.admit(definition.name, {
+        requestId: call.requestId,
+        metadata: () => call.metadata(),
+        timeoutMs: timeoutOf(call.timeoutMs),
+      });
+      this.#execution = execution;
+      call.onGone(() => {
+        execution.cancel();
+      });
+      if (definition.inputStream) {
+        this.#run(call.body.chunks());
+        return;
+      }
+      execution.onFail = call.body.whole(
+        engine.policy(definition.name).maxBodyBytes,
+        (body) => {
+          execution.onFail = undefined;
+          this.#run(body);
+        },
+        (thrown) => {
+          this.#fail(thrown);
+        },
+      );
+    } catch (thrown) {
+      this.#fail(thrown);
+    }
+  }
+
+  #run(body: EncodedRequest["body"]): void {
+    this.#execution?.submit(
+      { contentType: this.#call.contentType, body, responseType: this.#answer?.responseType },
+      (response) => {
+        this.#respond(response);
+      },
+      (error) => {
+        this.#fail(error);
+      },
+    );
+  }
+
+  #respond(response: EncodedResponse): void {
+    let answer: HttpAnswer;
+    try {
+      if (this.#answer === undefined) return;
+      answer = respond(response, this.#answer, this.#call.requestId);
+    } catch (thrown) {
+      this.#fail(thrown);
+      return;
+    }
+    this.#deliver(answer);
+  }
+
+  #fail(thrown: unknown): void {
+    const error = toWireError(thrown);
+    const { requestId } = this.#call;
+    if (this.#execution === undefined) this.#engine.refused(requestId, this.#definition.name, error, performance.now() - this.#since);
+    else this.#execution.fail(error);
+    this.#deliver(problemAnswer(error, requestId));
   }
 }
 
@@ -74,36 +114,41 @@ export async function answerBatchCall(engine: Engine, definition: AnyServiceDefi
     const timeoutMs = timeoutOf(call.timeoutMs);
     place = engine.takePlace(definition.name);
     const body = await readInTime(engine, definition, call);
-    const text = await answerBatch(engine, definition, { ...call, place, body, timeoutMs });
+    const text = await answerBatch(engine, definition, { call, place, body, timeoutMs });
     return { status: 200, headers: { "content-type": "application/json" }, body: text };
   } catch (thrown) {
-    return fail(engine, thrown, { definition, call, execution: undefined, since });
+    const error = toWireError(thrown);
+    engine.refused(call.requestId, definition.name, error, performance.now() - since);
+    return problemAnswer(error, call.requestId);
   } finally {
     place?.leave();
   }
 }
 
-async function readInTime(engine: Engine, definition: AnyServiceDefinition, call: HttpCall): Promise<Uint8Array> {
+function readInTime(engine: Engine, definition: AnyServiceDefinition, call: HttpCall): Promise<Uint8Array> {
   const { maxBodyBytes, deadlineMs } = engine.policy(definition.name);
-  let timer: NodeJS.Timeout | undefined;
-  try {
-    return await call.body.whole(maxBodyBytes, (abort) => {
-      timer = setTimeout(() => {
-        abort(new ServableError("request_timeout", `The request's body did not arrive within ${deadlineMs} ms.`));
-      }, deadlineMs);
-    });
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function admit(engine: Engine, definition: AnyServiceDefinition, call: HttpCall): Execution {
-  const { requestId, metadata } = call;
-  const execution = engine.admit(definition.name, { requestId, metadata, timeoutMs: timeoutOf(call.timeoutMs) });
-  call.onGone(() => {
-    execution.cancel();
+  return new Promise<Uint8Array>((resolve, reject) => {
+    const settle = (act: () => void): void => {
+      clearTimeout(timer);
+      act();
+    };
+    const timer = setTimeout(() => {
+      abort(new ServableError("request_timeout", `The request's body did not arrive within ${deadlineMs} ms.`));
+    }, deadlineMs);
+    const abort = call.body.whole(
+      maxBodyBytes,
+      (body) => {
+        settle(() => {
+          resolve(body);
+        });
+      },
+      (error) => {
+        settle(() => {
+          reject(toWireError(error));
+        });
+      },
+    );
   });
-  return execution;
 }
 
 function checkHead(engine: Engine, definition: AnyServiceDefinition, call: HttpCall): void {
@@ -148,15 +193,6 @@ export function tooLarge(maxBytes: number): ServableError {
   return new ServableError("payload_too_large", `The body is larger than ${maxBytes} bytes.`, { details: { maxBodyBytes: maxBytes } });
 }
 
-/** Reads the body; the request's end (deadline, client gone) ends the reading. */
-async function readBody(engine: Engine, definition: AnyServiceDefinition, call: HttpCall, execution: Execution): Promise<Uint8Array> {
-  const body = await call.body.whole(engine.policy(definition.name).maxBodyBytes, (abort) => {
-    execution.onFail = abort;
-  });
-  execution.onFail = undefined;
-  return body;
-}
-
 function respond(response: EncodedResponse, answer: Answer, requestId: string): HttpAnswer {
   const { framing } = answer;
   if (response.kind === "value") {
@@ -190,21 +226,6 @@ function framed(
 
 async function* one<T>(item: T): AsyncGenerator<T> {
   yield await Promise.resolve(item);
-}
-
-interface FailedCall {
-  readonly definition: AnyServiceDefinition;
-  readonly call: HttpCall;
-  /** undefined where it was not even admitted. */
-  readonly execution: Execution | undefined;
-  readonly since: number;
-}
-
-function fail(engine: Engine, thrown: unknown, { definition, call, execution, since }: FailedCall): HttpAnswer {
-  const error = toWireError(thrown);
-  if (execution === undefined) engine.refused(call.requestId, definition.name, error, performance.now() - since);
-  else execution.fail(error);
-  return problemAnswer(error, call.requestId);
 }
 
 /**

@@ -1,7 +1,8 @@
 import { ServableError } from "../../errors.ts";
 import type { ServiceSource } from "../../engine/engine.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
-import { answerBatchCall, answerCall, problemAnswer, tooLarge, type BodySource, type HttpAnswer, type HttpCall } from "./exchange.ts";
+import type { BodySource, HttpAnswer, HttpCall } from "./call.ts";
+import { answerBatchCall, answerCall, problemAnswer, tooLarge } from "./exchange.ts";
 import { metadataOf, requestIdOf } from "./head.ts";
 import { answerHealth } from "./health-front.ts";
 import { LazyEngine } from "./lazy-engine.ts";
@@ -110,7 +111,10 @@ async function answer(host: LazyEngine, request: Request, { basePath, requestId,
     return problemAnswer(error, requestId);
   }
   const call = toCall(request, requestId, gone);
-  return batch === undefined ? answerCall(engine, definition, call) : answerBatchCall(engine, definition, call);
+  if (batch !== undefined) return answerBatchCall(engine, definition, call);
+  return new Promise((resolve) => {
+    answerCall(engine, definition, call, resolve);
+  });
 }
 
 async function answerDocument(host: LazyEngine): Promise<HttpAnswer> {
@@ -144,11 +148,19 @@ function fetchBody(request: Request): BodySource {
   const chunks = (): AsyncIterable<Uint8Array> => (request.body ?? []) as AsyncIterable<Uint8Array>;
   return {
     chunks,
-    whole: (maxBytes, onStart) =>
-      new Promise((resolve, reject) => {
-        onStart?.(reject);
-        readAll(chunks(), maxBytes).then(resolve, reject);
-      }),
+    whole(maxBytes, done, failed) {
+      let settled = false;
+      const once =
+        <T>(tell: (value: T) => void) =>
+        (value: T): void => {
+          if (settled) return;
+          settled = true;
+          tell(value);
+        };
+      const fail = once(failed);
+      readAll(chunks(), maxBytes).then(once(done), fail);
+      return fail;
+    },
   };
 }
 

@@ -1,8 +1,9 @@
 import { ServableError } from "../../errors.ts";
+import { newRequestId } from "../../service/request-id.ts";
 
 /** The request's id: the client's own if it is sound (it ends up in logs and headers), else a new one. */
 export function requestIdOf(header: string | readonly string[] | undefined): string {
-  return typeof header === "string" && /^[\w.:/+=-]{1,128}$/.test(header) ? header : crypto.randomUUID();
+  return typeof header === "string" && /^[\w.:/+=-]{1,128}$/.test(header) ? header : newRequestId();
 }
 
 /** The time the client gives: the header `x-timeout-ms`. @throws ServableError `invalid_request` */

@@ -1,12 +1,12 @@
 import type { FastifyInstance } from "fastify";
 import type { EngineStatus } from "../../engine/engine.ts";
-import type { HttpAnswer } from "./exchange.ts";
-import { route, type FrontOptions } from "./service-front.ts";
+import type { HttpAnswer } from "./call.ts";
+import { replying, route, type FrontOptions } from "./service-front.ts";
 
 /** `/livez`, `/startupz` and `/readyz`: the truth about the engine and its places, with the reason in the body. */
 export function healthFront(app: FastifyInstance, { engine }: FrontOptions): void {
   for (const path of ["livez", "startupz", "readyz"] as const) {
-    route(app, engine, { method: "GET", url: `/${path}`, answer: () => answerHealth(engine.status(), path) });
+    route(app, engine, { method: "GET", url: `/${path}`, answer: replying(() => answerHealth(engine.status(), path)) });
   }
 }
 

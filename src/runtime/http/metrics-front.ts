@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import type { Metrics } from "../../telemetry/metrics.ts";
-import { route, type FrontOptions } from "./service-front.ts";
+import { replying, route, type FrontOptions } from "./service-front.ts";
 
 /** What the metrics front gets. */
 export interface MetricsFrontOptions extends FrontOptions {
@@ -12,10 +12,10 @@ export function metricsFront(app: FastifyInstance, { engine, metrics }: MetricsF
   route(app, engine, {
     method: "GET",
     url: "/metrics",
-    answer: async () => ({
+    answer: replying(async () => ({
       status: 200,
       headers: { "content-type": metrics.registry.contentType },
       body: await metrics.registry.metrics(),
-    }),
+    })),
   });
 }

@@ -1,47 +1,54 @@
 import type { IncomingMessage } from "node:http";
 import { ServableError } from "../../errors.ts";
-import { tooLarge, type BodySource } from "./exchange.ts";
+import type { AbortReading, BodySource } from "./call.ts";
+import { tooLarge } from "./exchange.ts";
 
 /** Reads the body of a Node request, bounded, with no copy where it came in one piece. */
-export function nodeBody(message: IncomingMessage): BodySource {
-  return {
-    whole: (maxBytes, onStart) => readWhole(message, maxBytes, onStart),
-    chunks: () => readChunks(message),
-  };
-}
+export class NodeBody implements BodySource {
+  readonly #message: IncomingMessage;
 
-function readWhole(
-  message: IncomingMessage,
-  maxBytes: number,
-  onStart?: (abort: (error: ServableError) => void) => void,
-): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
-    const parts: Uint8Array[] = [];
+  constructor(message: IncomingMessage) {
+    this.#message = message;
+  }
+
+  chunks(): AsyncIterable<Uint8Array> {
+    return readChunks(this.#message);
+  }
+
+  whole(maxBytes: number, done: (body: Uint8Array) => void, failed: (error: unknown) => void): AbortReading {
+    const message = this.#message;
+    let first: Uint8Array | undefined;
+    let all: Uint8Array[] | undefined;
     let size = 0;
+    let settled = false;
     // After a failure what is still coming is thrown away as it comes, so that the sender gets to read the answer.
-    let failed = false;
     const fail = (error: ServableError): void => {
-      failed = true;
-      parts.length = 0;
-      reject(error);
+      if (settled) return;
+      settled = true;
+      first = all = undefined;
+      failed(error);
     };
-    onStart?.(fail);
     message.on("data", (part: Uint8Array) => {
+      if (settled) return;
       size += part.byteLength;
-      if (failed) return;
       if (size > maxBytes) fail(tooLarge(maxBytes));
-      else parts.push(part);
+      else if (first === undefined) first = part;
+      else (all ??= [first]).push(part);
     });
     message.on("end", () => {
-      const [only] = parts;
-      resolve(parts.length === 1 && only !== undefined ? only : Buffer.concat(parts));
+      if (settled) return;
+      settled = true;
+      done(all === undefined ? (first ?? empty) : Buffer.concat(all, size));
     });
     message.on("close", () => {
-      if (!message.complete) fail(brokenOff());
+      if (!settled) fail(brokenOff());
     });
     if (message.destroyed && !message.complete) fail(brokenOff());
-  });
+    return fail;
+  }
 }
+
+const empty = new Uint8Array();
 
 const restMs = 5_000;
 

@@ -1,5 +1,5 @@
 import type { Engine } from "../../engine/engine.ts";
-import type { HttpAnswer } from "./exchange.ts";
+import type { HttpAnswer } from "./call.ts";
 import { openApiDocument, type OpenApiOptions } from "./openapi.ts";
 
 /** Answers with the OpenAPI document of what the engine runs. */

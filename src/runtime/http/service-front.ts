@@ -4,9 +4,10 @@ import { ServableError, messageOf } from "../../errors.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
 import { elapsedMs } from "./arrival.ts";
-import { answerBatchCall, answerCall, problemAnswer, type HttpAnswer, type HttpCall } from "./exchange.ts";
+import type { BodySource, Deliver, HttpAnswer, HttpCall } from "./call.ts";
+import { answerBatchCall, answerCall, problemAnswer } from "./exchange.ts";
 import { metadataOf } from "./head.ts";
-import { discardRest, nodeBody } from "./node-body.ts";
+import { discardRest, NodeBody } from "./node-body.ts";
 import { originGuard } from "./origins.ts";
 
 /** What every front gets. */
@@ -34,21 +35,28 @@ export function serviceFront(app: FastifyInstance, { engine, origins }: ServiceF
   const guard = originGuard(origins);
   for (const definition of engine.definitions.values()) {
     const { name } = definition;
-    const add = (url: string, answer: typeof answerCall): void => {
+    const add = (url: string, answer: (call: HttpCall, deliver: Deliver) => void): void => {
       route(app, engine, {
         method: "POST",
         url,
         definition,
-        answer(request, reply) {
+        answer(request, reply, deliver) {
           const foreign = guard?.(request.headers);
-          if (foreign === undefined) return answer(engine, definition, toCall(request, reply));
+          if (foreign === undefined) {
+            answer(new FastifyCall(request, reply), deliver);
+            return;
+          }
           engine.refused(request.id, name, foreign, elapsedMs(request, reply));
-          return problemAnswer(foreign, request.id, 403);
+          deliver(problemAnswer(foreign, request.id, 403));
         },
       });
     };
-    add(`/${name}`, answerCall);
-    add(`/${name}/batch`, answerBatchCall);
+    add(`/${name}`, (call, deliver) => {
+      answerCall(engine, definition, call, deliver);
+    });
+    add(`/${name}/batch`, (call, deliver) => {
+      void answerBatchCall(engine, definition, call).then(deliver);
+    });
   }
 }
 
@@ -60,7 +68,21 @@ export interface Route {
   readonly url: string;
   /** Whose route it is, where it is a service's. */
   readonly definition?: AnyServiceDefinition;
-  readonly answer: (request: FastifyRequest, reply: FastifyReply) => HttpAnswer | Promise<HttpAnswer>;
+  readonly answer: (request: FastifyRequest, reply: FastifyReply, deliver: Deliver) => void;
+}
+
+/** For a route whose answer is there at once or promised. */
+export function replying(answer: (request: FastifyRequest) => HttpAnswer | Promise<HttpAnswer>): Route["answer"] {
+  return (request, _reply, deliver) => {
+    const result = answer(request);
+    if (!(result instanceof Promise)) {
+      deliver(result);
+      return;
+    }
+    result.then(deliver, (thrown: unknown) => {
+      deliver(problemAnswer(thrown, request.id));
+    });
+  };
 }
 
 /** Adds a route for one method; any other method on its path is told which one it is. */
@@ -77,19 +99,9 @@ export function route(app: FastifyInstance, engine: Engine, { method, url, defin
   };
   // It returns nothing: Fastify would take a reply for a promise, and listen for the end of each response.
   const handler = (request: FastifyRequest, reply: FastifyReply): void => {
-    const result = answer(request, reply);
-    if (!(result instanceof Promise)) {
-      deliver(reply, result);
-      return;
-    }
-    void result.then(
-      (settled) => {
-        deliver(reply, settled);
-      },
-      (thrown: unknown) => {
-        deliver(reply, problemAnswer(thrown, request.id));
-      },
-    );
+    answer(request, reply, (settled) => {
+      deliver(reply, settled);
+    });
   };
   app.route({
     method,
@@ -154,22 +166,44 @@ export function send(reply: FastifyReply, answer: HttpAnswer, maxRestBytes: numb
   reply.send(Readable.from(body, { objectMode: false }));
 }
 
-function toCall(request: FastifyRequest, reply: FastifyReply): HttpCall {
-  const { headers } = request;
-  const length = headers["content-length"];
-  const timeoutMs = headers["x-timeout-ms"];
-  return {
-    requestId: request.id,
-    contentType: headers["content-type"],
-    contentLength: length === undefined ? undefined : Number(length),
-    accept: headers.accept,
-    timeoutMs: typeof timeoutMs === "string" ? timeoutMs : undefined,
-    metadata: () => metadataOf(headers),
-    body: nodeBody(request.raw),
-    onGone(callback) {
-      reply.raw.once("close", () => {
-        if (!reply.raw.writableFinished) callback();
-      });
-    },
-  };
+/** A request of Fastify's, as a call. A class, so that a request costs one object and no closures. */
+class FastifyCall implements HttpCall {
+  readonly body: BodySource;
+  readonly #request: FastifyRequest;
+  readonly #reply: FastifyReply;
+
+  constructor(request: FastifyRequest, reply: FastifyReply) {
+    this.#request = request;
+    this.#reply = reply;
+    this.body = new NodeBody(request.raw);
+  }
+
+  get requestId(): string {
+    return this.#request.id;
+  }
+  get contentType(): string | undefined {
+    return this.#request.headers["content-type"];
+  }
+  get contentLength(): number | undefined {
+    const length = this.#request.headers["content-length"];
+    return length === undefined ? undefined : Number(length);
+  }
+  get accept(): string | undefined {
+    return this.#request.headers.accept;
+  }
+  get timeoutMs(): string | undefined {
+    const timeoutMs = this.#request.headers["x-timeout-ms"];
+    return typeof timeoutMs === "string" ? timeoutMs : undefined;
+  }
+
+  metadata(): Readonly<Record<string, string>> {
+    return metadataOf(this.#request.headers);
+  }
+
+  onGone(callback: () => void): void {
+    const { raw } = this.#reply;
+    raw.once("close", () => {
+      if (!raw.writableFinished) callback();
+    });
+  }
 }

@@ -1,0 +1,52 @@
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { pino } from "pino";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { gatherLines } from "../../src/telemetry/gathered-lines.ts";
+
+let folder: string;
+let file: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "servable-lines-"));
+  file = join(folder, "log");
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+});
+const written = (): string => readFileSync(file, "utf8");
+
+describe("gathered lines", () => {
+  test("are written after a moment, or when they are many", async () => {
+    const lines = gatherLines(pino.destination({ dest: file, sync: false }));
+    lines.write("one\n");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(written()).toBe("");
+    await expect.poll(written, { timeout: 2_000 }).toBe("one\n");
+    const long = `${"x".repeat(20_000)}\n`;
+    lines.write(long);
+    await expect.poll(written, { timeout: 2_000 }).toBe(`one\n${long}`);
+    lines.write("two\n");
+    lines.flushSync();
+    expect(written()).toBe(`one\n${long}two\n`);
+    lines.end();
+  });
+
+  test.each(["process.exit(3)", "process.exitCode = 3"])("are all there when the process ends: %s", async (end) => {
+    const script = `import { createLogger } from "servable/http";
+      const log = await createLogger({ format: "json" });
+      for (let n = 0; n < 500; n += 1) log.info({ n }, "line");
+      ${end};`;
+    const failure = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", script]).catch((thrown: unknown) => thrown);
+    const { code, stdout } = failure as { readonly code: number; readonly stdout: string };
+    expect(code).toBe(3);
+    expect(
+      stdout
+        .trim()
+        .split("\n")
+        .map((line) => (JSON.parse(line) as { readonly n: number }).n),
+    ).toEqual(Array.from({ length: 500 }, (_, n) => n));
+  });
+});
