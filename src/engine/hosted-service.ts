@@ -92,7 +92,7 @@ export class HostedService implements ExecutionHost {
 
   #place({ spec, workerChanged, batchRun }: HostedServiceOptions): ServicePlacement {
     const { definition, policy, log } = this;
-    if (policy.placement === "inline") return new InlinePlacement(definition, log, policy);
+    if (policy.placement === "inline") return new InlinePlacement({ definition, log, policy, onChange: workerChanged });
     if (spec === undefined) {
       throw new ServableError(
         "invalid_config",

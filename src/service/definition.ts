@@ -1,7 +1,7 @@
 import type { RequestHandler, ResponseHandler } from "./handlers/handler.ts";
 import type { JsonSchema, Schema, StreamSchema } from "./schema.ts";
-import type { Model } from "../model/model.ts";
-import type { MaybePromise, Service, ServiceContext } from "./service.ts";
+import type { ModelLoader } from "./model-loader.ts";
+import type { Service, ServiceContext } from "./service.ts";
 
 /** Where a service runs: on the thread that does I/O, or on worker threads of its own. */
 export type Placement = "inline" | "thread";
@@ -54,10 +54,17 @@ export interface ServiceInfo {
   readonly jsonSchema?: { readonly input?: JsonSchema | undefined; readonly output?: JsonSchema | undefined } | undefined;
   /** An input to try, shown by the page and by OpenAPI. */
   readonly example?: unknown;
+  /**
+   * Requests that are run, as a client's would be and unseen by it, wherever the service is placed, before it is ready: a model's first runs are its slowest.
+   * One that fails keeps the service from starting. With batching each runs alone and in a full batch.
+   *
+   * @default none
+   */
+  readonly warmup?: readonly unknown[] | undefined;
   /** Whether it runs a model, which blocks its thread: such services are placed on a thread unless they ask for another place. */
   readonly model?: boolean | undefined;
   /** Loads the model that the engine places, for services that leave that to the engine. */
-  readonly loadModel?: (() => MaybePromise<Model>) | undefined;
+  readonly loadModel?: ModelLoader | undefined;
   /** How it is run. */
   readonly policy?: ServicePolicy | undefined;
 }
@@ -98,9 +105,10 @@ export interface ServiceDefinition<N extends string = string, I = unknown, O = u
   readonly inputJsonSchema: JsonSchema | undefined;
   readonly outputJsonSchema: JsonSchema | undefined;
   readonly example: unknown;
+  readonly warmup: readonly unknown[];
   readonly model: boolean;
   /** Loads the model that the engine places apart from the service; undefined where it leaves that to the service. */
-  readonly loadModel: (() => MaybePromise<Model>) | undefined;
+  readonly loadModel: ModelLoader | undefined;
   readonly policy: ServicePolicy;
   /** Constructs an instance, without `setup`. */
   create(): Service<I, O>;

@@ -12,7 +12,12 @@ const soon = { code: "not_ready", retryAfterMs: 1_000 };
 
 describe("a place that is not ready says when to come again", () => {
   test("inline", () => {
-    const placement = new InlinePlacement(service, keepLog(), resolvePolicy(service, {}));
+    const placement = new InlinePlacement({
+      definition: service,
+      log: keepLog(),
+      policy: resolvePolicy(service, {}),
+      onChange: () => undefined,
+    });
     expect(() => placement.run(request, new CallContext())).toThrow(expect.objectContaining(soon));
   });
 

@@ -1,5 +1,6 @@
 import { ServableError } from "../../errors.ts";
 import type { ResolvedBatchPolicy } from "./batch-policy.ts";
+import type { Caller } from "./caller.ts";
 import { systemClock, type Clock } from "./clock.ts";
 import { ItemQueue, type QueuedItem } from "./item-queue.ts";
 
@@ -41,7 +42,8 @@ export interface SubmitOptions {
   readonly priority?: number | undefined;
   /** When its answer is due, on the batcher's clock. @default never */
   readonly deadline?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
+  /** Who tells when nobody wants the answer any more. */
+  readonly caller?: Caller | undefined;
 }
 
 /**
@@ -84,19 +86,21 @@ export class DynamicBatcher<I, O> {
       throw new ServableError("invalid_request", `One request may have at most ${maxRows} rows; this one has ${rows}.`);
     }
     return new Promise((resolve, reject) => {
-      const { signal } = options;
-      if (signal?.aborted === true) {
-        reject(signal.reason as Error);
+      const { caller } = options;
+      if (caller?.abortReason !== undefined) {
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a caller's reason is handed on as it is
+        reject(caller.abortReason);
         return;
       }
-      const onAbort = (): void => {
+      const onAbort = (reason: unknown): void => {
         // A queued one leaves; a running one keeps its place in the batch, and nobody reads its output.
         item.cancelled = true;
         this.#queue.delete(item);
-        reject(signal?.reason as Error);
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as above
+        reject(reason);
       };
-      // A signal may outlive its request, and serve many.
-      const forget = (): void => signal?.removeEventListener("abort", onAbort);
+      // A caller may outlive the request, and make many.
+      const forget = (): void => caller?.unwatchAbort(onAbort);
       const item: QueuedItem<I, O> = {
         input,
         rows,
@@ -116,7 +120,7 @@ export class DynamicBatcher<I, O> {
           reject(reason);
         },
       };
-      signal?.addEventListener("abort", onAbort, { once: true });
+      caller?.watchAbort(onAbort);
       this.#queue.add(item);
       this.#schedule();
     });

@@ -1,15 +1,12 @@
-import { ServableError } from "../../errors.ts";
-import type { Model, ModelCaller, ModelRunOptions } from "../../model/model.ts";
 import type { CallContext } from "../../service/call-context.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
 import type { EncodedRequest, EncodedResponse } from "../../service/full-service.ts";
 import type { LoaderSpec } from "../../service/loader.ts";
 import type { Logger, MaybePromise } from "../../service/service.ts";
-import type { NamedArrays } from "../../tensor/named-arrays.ts";
-import { rowsOf, splitNamed, stackNamed } from "../../tensor/stack.ts";
-import { DynamicBatcher, type BatchEvent } from "../batching/dynamic-batcher.ts";
+import type { BatchEvent } from "../batching/dynamic-batcher.ts";
 import type { WorkerEvent } from "../observer.ts";
 import type { ResolvedPolicy } from "../policy.ts";
+import { GatheredModel } from "./gathered-model.ts";
 import { InlinePlacement } from "./inline.ts";
 import { ModelThread } from "./model-thread.ts";
 import type { PlacementStatus, ServicePlacement } from "./placement.ts";
@@ -34,36 +31,39 @@ export interface InferencePlacementOptions {
 export class InferencePlacement implements ServicePlacement {
   readonly #pool: WorkerPool<ModelThread>;
   readonly #stages: InlinePlacement;
-  readonly #batcher: DynamicBatcher<NamedArrays, NamedArrays>;
 
-  constructor(options: InferencePlacementOptions) {
-    const { definition, spec, policy, log, onChange } = options;
+  constructor({ definition, spec, policy, log, onChange, onBatch, admitted }: InferencePlacementOptions) {
     const service = definition.name;
     const init = { service, spec, maxBodyBytes: policy.maxBodyBytes };
-    this.#pool = new WorkerPool({
+    const pool = new WorkerPool<ModelThread>({
       service,
       workers: policy.workers,
       log,
       onChange,
       create: (onExit) => new ModelThread(init, log, onExit),
+      prepare: (worker) => gathered.prepare(worker),
       onReady: () => {
-        this.#batcher.workerFreed();
+        gathered.workerFreed();
       },
     });
-    this.#batcher = new DynamicBatcher({
+    const gathered: GatheredModel = new GatheredModel({
+      service,
       policy: policy.batching,
-      rowsOf: policy.batching.maxRows === 1 ? () => 1 : rowsOf,
-      keyOf: policy.batching.maxRows === 1 ? () => "" : shapeKey,
-      idle: () => this.#pool.idle(),
-      expected: () => options.admitted() - this.#batcher.inside,
-      run: (inputs) => this.#runBatch(inputs),
-      onBatch: options.onBatch,
+      idle: () => pool.idle(),
+      leastBusy: () => pool.leastBusy(),
+      workers: () => pool.workers(),
+      admitted,
+      specs: () => pool.leastBusy()?.specs ?? { inputs: [], outputs: [] },
+      onBatch,
     });
-    this.#stages = new InlinePlacement(definition, log, policy, this.#model(service));
+    this.#pool = pool;
+    this.#stages = new InlinePlacement({ definition, log, policy, onChange, gathered });
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#pool.start(), this.#stages.start(signal)]);
+    // The stages may ask the model what it takes.
+    await this.#pool.start();
+    await this.#stages.start(signal);
   }
 
   run(request: EncodedRequest, context: CallContext): MaybePromise<EncodedResponse> {
@@ -78,47 +78,4 @@ export class InferencePlacement implements ServicePlacement {
     await this.#stages.stop();
     await this.#pool.stop();
   }
-
-  /** The model as the service sees it. */
-  #model(name: string): Model {
-    return {
-      name,
-      // Told by the model itself, which is elsewhere.
-      inputs: [],
-      outputs: [],
-      run: (inputs, options) => this.#submit(inputs, options),
-      close: () => undefined,
-    };
-  }
-
-  #submit(inputs: NamedArrays, options: ModelRunOptions = {}): Promise<NamedArrays> {
-    const { context } = options;
-    const signal = options.signal ?? context?.signal;
-    return this.#batcher.submit(inputs, { ...(signal === undefined ? {} : { signal }), deadline: deadlineOf(context) });
-  }
-
-  async #runBatch(inputs: readonly NamedArrays[]): Promise<readonly NamedArrays[]> {
-    const worker = this.#pool.leastBusy();
-    if (worker === undefined) throw new ServableError("not_ready", "The model has no worker that is ready.", { retryAfterMs: 1_000 });
-    const [only] = inputs;
-    if (inputs.length === 1 && only !== undefined) return [await worker.run(only, false)];
-    const outputs = await worker.run(stackNamed(inputs), true);
-    return splitNamed(outputs, inputs.map(rowsOf));
-  }
-}
-
-/** The batcher's clock is steady, a request's deadline is of the calendar. */
-function deadlineOf(context: ModelCaller | undefined): number {
-  if (context === undefined || context.deadline === Infinity) return Infinity;
-  return performance.now() + (context.deadline - Date.now());
-}
-
-/** Arrays of one key can be stacked: the same names, types and shapes, rows aside. */
-function shapeKey(named: NamedArrays): string {
-  let key = "";
-  for (const name in named) {
-    const array = named[name];
-    if (array !== undefined) key += `${name}:${array.dataType}:${array.shape.slice(1).join("x")};`;
-  }
-  return key;
 }

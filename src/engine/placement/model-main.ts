@@ -3,6 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { ServableError, errorToData } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
 import { ServiceLoader } from "../../service/loader.ts";
+import { firstPlace } from "../../service/model-loader.ts";
 import { setupFailure } from "./inline.ts";
 import type { HostMessage, WorkerInit } from "./messages.ts";
 import type { FromModelThread, ToModelThread } from "./model-thread.ts";
@@ -19,7 +20,7 @@ function send(message: FromModelThread | HostMessage, transfer: readonly ArrayBu
 async function load(): Promise<Model> {
   const definition = await new ServiceLoader(init.spec).definition();
   if (definition.loadModel === undefined) throw new ServableError("load_failed", "the service has no model of its own");
-  return definition.loadModel();
+  return definition.loadModel(firstPlace);
 }
 
 async function run(model: Model, message: Extract<ToModelThread, { readonly type: "run" }>): Promise<void> {
@@ -48,7 +49,8 @@ port.on("message", (message: ToModelThread) => {
 });
 
 try {
-  await loaded;
+  const { inputs, outputs } = await loaded;
+  send({ type: "loaded", inputs, outputs });
   send({ type: "ready" });
 } catch (thrown) {
   send({ type: "failed", error: errorToData(setupFailure(init.service, thrown)) });

@@ -1,4 +1,5 @@
 import { ServableError, errorFromData, type ErrorData } from "../../errors.ts";
+import type { Model } from "../../model/model.ts";
 import type { Logger } from "../../service/service.ts";
 import type { NamedArrays } from "../../tensor/named-arrays.ts";
 import type { WorkerInit } from "./messages.ts";
@@ -8,8 +9,12 @@ import { ThreadHost } from "./thread-host.ts";
 /** From the engine to a thread with a model. */
 export type ToModelThread = { readonly type: "run"; readonly id: number; readonly inputs: PlainArrays } | { readonly type: "stop" };
 
+/** What a model takes and gives. */
+export type ModelSpecs = Pick<Model, "inputs" | "outputs">;
+
 /** From a thread with a model to the engine, besides what every thread says of itself. */
 export type FromModelThread =
+  | ({ readonly type: "loaded" } & ModelSpecs)
   | { readonly type: "outputs"; readonly id: number; readonly outputs: PlainArrays }
   | { readonly type: "error"; readonly id: number; readonly error: ErrorData };
 
@@ -22,6 +27,8 @@ interface PendingRun {
 export class ModelThread {
   /** Whether it ever finished a run, which tells a crash in use from a crash at birth. */
   finishedARequest = false;
+  /** What the model says of itself; empty until it is loaded. */
+  specs: ModelSpecs = { inputs: [], outputs: [] };
   readonly #host: ThreadHost<ToModelThread, FromModelThread>;
   readonly #runs = new Map<number, PendingRun>();
   #nextId = 1;
@@ -68,6 +75,10 @@ export class ModelThread {
   }
 
   #receive(message: FromModelThread): void {
+    if (message.type === "loaded") {
+      this.specs = message;
+      return;
+    }
     const run = this.#runs.get(message.id);
     if (run === undefined) return;
     this.#runs.delete(message.id);

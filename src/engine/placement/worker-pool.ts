@@ -24,6 +24,8 @@ export interface WorkerPoolOptions<W extends PoolWorker> {
   create(onExit: (reason: string) => void): W;
   readonly log: Logger;
   readonly onChange: (event: WorkerEvent) => void;
+  /** Called before a worker that was set up takes requests. */
+  readonly prepare?: ((worker: W) => Promise<void>) | undefined;
   /** Called when a worker has become ready. */
   readonly onReady?: (() => void) | undefined;
 }
@@ -100,6 +102,11 @@ export class WorkerPool<W extends PoolWorker> {
     await Promise.all(workers.map((worker) => worker.stop()));
   }
 
+  /** All that are ready. */
+  workers(): readonly W[] {
+    return this.#slots.flatMap(({ worker }) => worker ?? []);
+  }
+
   /** The ready worker with the least to do; undefined while there is none. */
   leastBusy(): W | undefined {
     let best: W | undefined;
@@ -158,6 +165,7 @@ export class WorkerPool<W extends PoolWorker> {
     });
     this.#starting.add(worker);
     await worker.ready();
+    await this.#options.prepare?.(worker);
     this.#starting.delete(worker);
     ready = true;
     slot.worker = worker;
