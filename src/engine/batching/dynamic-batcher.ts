@@ -17,6 +17,12 @@ export interface BatchEvent {
   readonly failed: boolean;
 }
 
+/** A batch while it runs. */
+export interface RunningBatch {
+  /** Told when nobody waits for any of its requests any more; whoever runs the batch sets it. */
+  onGivenUp: (() => void) | undefined;
+}
+
 /** What a {@link DynamicBatcher} stands between. */
 export interface BatcherOptions<I, O> {
   readonly policy: ResolvedBatchPolicy;
@@ -29,7 +35,7 @@ export interface BatcherOptions<I, O> {
   /** How many requests are on their way here and not here yet: with none, waiting gains nothing. */
   expected(): number;
   /** Runs a batch; gives one output for each input, in order. */
-  run(inputs: readonly I[]): Promise<readonly O[]>;
+  run(inputs: readonly I[], batch: RunningBatch): Promise<readonly O[]>;
   readonly onBatch?: ((event: BatchEvent) => void) | undefined;
   /** @default the real time */
   readonly clock?: Clock | undefined;
@@ -93,6 +99,7 @@ export class DynamicBatcher<I, O> {
         // A queued one leaves; a running one keeps its place in the batch, and nobody reads its output.
         item.cancelled = true;
         this.#queue.delete(item);
+        item.onCancel?.();
         reject(signal?.reason as Error);
       };
       // A signal may outlive its request, and serve many.
@@ -106,6 +113,7 @@ export class DynamicBatcher<I, O> {
         enqueuedAt: this.#clock.now(),
         alone: false,
         cancelled: false,
+        onCancel: undefined,
         resolve: (output) => {
           forget();
           resolve(output);
@@ -179,7 +187,10 @@ export class DynamicBatcher<I, O> {
     this.#running += items.length;
     let failed = false;
     try {
-      const outputs = await this.#options.run(items.map(({ input }) => input));
+      const outputs = await this.#options.run(
+        items.map(({ input }) => input),
+        runningBatch(items),
+      );
       if (outputs.length !== items.length) {
         throw new ServableError("invalid_output", `A batch of ${items.length} requests gave ${outputs.length} outputs.`);
       }
@@ -205,4 +216,15 @@ export class DynamicBatcher<I, O> {
     for (const item of items) item.alone = true;
     this.#queue.addFirst(items.filter(({ cancelled }) => !cancelled));
   }
+}
+
+function runningBatch<I, O>(items: readonly QueuedItem<I, O>[]): RunningBatch {
+  const batch: RunningBatch = { onGivenUp: undefined };
+  let wanted = items.length;
+  const onCancel = (): void => {
+    wanted -= 1;
+    if (wanted === 0) batch.onGivenUp?.();
+  };
+  for (const item of items) item.onCancel = onCancel;
+  return batch;
 }

@@ -7,17 +7,20 @@ import type { LoaderSpec } from "../../service/loader.ts";
 import type { Logger, MaybePromise } from "../../service/service.ts";
 import type { NamedArrays } from "../../tensor/named-arrays.ts";
 import { rowsOf, splitNamed, stackNamed } from "../../tensor/stack.ts";
-import { DynamicBatcher, type BatchEvent } from "../batching/dynamic-batcher.ts";
+import { DynamicBatcher, type BatchEvent, type RunningBatch } from "../batching/dynamic-batcher.ts";
 import type { WorkerEvent } from "../observer.ts";
 import type { ResolvedPolicy } from "../policy.ts";
 import { InlinePlacement } from "./inline.ts";
-import { ModelThread } from "./model-thread.ts";
 import type { PlacementStatus, ServicePlacement } from "./placement.ts";
+import { RemoteModel } from "./remote-model.ts";
+import type { WorkerKind } from "./worker-link.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
 /** What an {@link InferencePlacement} is made of. */
 export interface InferencePlacementOptions {
   readonly definition: AnyServiceDefinition;
+  /** Where the model runs. */
+  readonly kind: WorkerKind;
   readonly spec: LoaderSpec;
   readonly policy: ResolvedPolicy;
   readonly log: Logger;
@@ -28,24 +31,26 @@ export interface InferencePlacementOptions {
 }
 
 /**
- * Runs the stages around a model on this thread and the model on threads of its own, with the inputs of several requests put
+ * Runs the stages around a model on this thread and the model in threads or processes of its own, with the inputs of several requests put
  * together on the way: what is admitted goes on being read and prepared while the model computes.
  */
 export class InferencePlacement implements ServicePlacement {
-  readonly #pool: WorkerPool<ModelThread>;
+  readonly #pool: WorkerPool<RemoteModel>;
   readonly #stages: InlinePlacement;
   readonly #batcher: DynamicBatcher<NamedArrays, NamedArrays>;
 
   constructor(options: InferencePlacementOptions) {
-    const { definition, spec, policy, log, onChange } = options;
+    const { definition, kind, spec, policy, log, onChange } = options;
     const service = definition.name;
     const init = { service, spec, maxBodyBytes: policy.maxBodyBytes };
+    const start = { kind, init, log, killAfterMs: policy.killAfterMs, longestRunMs: policy.deadlineMs };
     this.#pool = new WorkerPool({
       service,
+      kind,
       workers: policy.workers,
       log,
       onChange,
-      create: (onExit) => new ModelThread(init, log, onExit),
+      create: (onExit) => new RemoteModel(start, onExit),
       onReady: () => {
         this.#batcher.workerFreed();
       },
@@ -56,7 +61,7 @@ export class InferencePlacement implements ServicePlacement {
       keyOf: policy.batching.maxRows === 1 ? () => "" : shapeKey,
       idle: () => this.#pool.idle(),
       expected: () => options.admitted() - this.#batcher.inside,
-      run: (inputs) => this.#runBatch(inputs),
+      run: (inputs, batch) => this.#runBatch(inputs, batch),
       onBatch: options.onBatch,
     });
     this.#stages = new InlinePlacement(definition, log, policy, this.#model(service));
@@ -97,12 +102,12 @@ export class InferencePlacement implements ServicePlacement {
     return this.#batcher.submit(inputs, { ...(signal === undefined ? {} : { signal }), deadline: deadlineOf(context) });
   }
 
-  async #runBatch(inputs: readonly NamedArrays[]): Promise<readonly NamedArrays[]> {
+  async #runBatch(inputs: readonly NamedArrays[], batch: RunningBatch): Promise<readonly NamedArrays[]> {
     const worker = this.#pool.leastBusy();
     if (worker === undefined) throw new ServableError("not_ready", "The model has no worker that is ready.", { retryAfterMs: 1_000 });
     const [only] = inputs;
-    if (inputs.length === 1 && only !== undefined) return [await worker.run(only, false)];
-    const outputs = await worker.run(stackNamed(inputs), true);
+    if (inputs.length === 1 && only !== undefined) return [await worker.run(only, false, batch)];
+    const outputs = await worker.run(stackNamed(inputs), true, batch);
     return splitNamed(outputs, inputs.map(rowsOf));
   }
 }

@@ -4,6 +4,7 @@ import type { Logger } from "../../service/service.ts";
 import type { WorkerEvent } from "../observer.ts";
 import type { PlacementStatus } from "./placement.ts";
 import { RestartPolicy } from "./restart-policy.ts";
+import type { WorkerKind } from "./worker-link.ts";
 
 /** One worker of a pool. */
 export interface PoolWorker {
@@ -11,6 +12,8 @@ export interface PoolWorker {
   readonly inFlight: number;
   /** Whether it ever finished something, which tells a crash in use from a crash at birth. */
   readonly finishedARequest: boolean;
+  /** Whether it was killed for a run that would not stop, which is no crash of its own. */
+  readonly killed: boolean;
   /** Resolves when it takes requests. */
   ready(): Promise<void>;
   stop(): Promise<void>;
@@ -19,6 +22,7 @@ export interface PoolWorker {
 /** What a {@link WorkerPool} is made of. */
 export interface WorkerPoolOptions<W extends PoolWorker> {
   readonly service: string;
+  readonly kind: WorkerKind;
   readonly workers: number;
   /** Starts one worker. */
   create(onExit: (reason: string) => void): W;
@@ -31,7 +35,7 @@ export interface WorkerPoolOptions<W extends PoolWorker> {
 interface Slot<W> {
   readonly index: number;
   readonly restarts: RestartPolicy;
-  /** The thread that takes requests; undefined while there is none. */
+  /** The one that takes requests; undefined while there is none. */
   worker: W | undefined;
   /** Why there is none. */
   reason: string | undefined;
@@ -39,17 +43,19 @@ interface Slot<W> {
   givenUp: boolean;
 }
 
-/** A request that found no thread. */
+/** A request that found no worker. */
 interface Waiting<W> {
   readonly take: (worker: W) => void;
   readonly refuse: (error: ServableError) => void;
 }
 
-/** A fixed number of worker threads of one kind. Crashed ones are replaced; one that crashes again and again is not. */
+const restartNow = { restart: true, delayMs: 0 } as const;
+
+/** A fixed number of workers of one kind. Crashed ones are replaced; one that crashes again and again is not. */
 export class WorkerPool<W extends PoolWorker> {
   readonly #options: WorkerPoolOptions<W>;
   readonly #slots: readonly Slot<W>[];
-  /** Requests that found no thread and wait for the next one. */
+  /** Requests that found no worker and wait for the next one. */
   readonly #waiting = new Set<Waiting<W>>();
   readonly #starting = new Set<W>();
   readonly #timers = new Set<NodeJS.Timeout>();
@@ -85,7 +91,7 @@ export class WorkerPool<W extends PoolWorker> {
     const missing = this.#slots.filter(({ worker }) => worker === undefined);
     const [first] = missing;
     return {
-      placement: "thread",
+      placement: this.#options.kind,
       ready: this.#slots.length - missing.length,
       total: this.#slots.length,
       reason: first && `worker ${first.index}: ${first.reason ?? "not started"}`,
@@ -129,7 +135,7 @@ export class WorkerPool<W extends PoolWorker> {
     return worker;
   }
 
-  /** Whether no thread is there and none will come. */
+  /** Whether no worker is there and none will come. */
   get #lost(): boolean {
     return this.#stopping || this.#slots.every(({ givenUp }) => givenUp);
   }
@@ -171,7 +177,7 @@ export class WorkerPool<W extends PoolWorker> {
   #crashed(slot: Slot<W>, worker: W, reason: string): void {
     const { service, onChange, log } = this.#options;
     onChange({ service, worker: slot.index, change: "crashed", reason });
-    const decision = slot.restarts.decide(worker.finishedARequest, performance.now());
+    const decision = worker.killed ? restartNow : slot.restarts.decide(worker.finishedARequest, performance.now());
     if (!decision.restart) {
       slot.givenUp = true;
       if (this.#lost) this.#refuseWaiting();

@@ -2,10 +2,9 @@ import { ServableError, errorFromData, errorToData } from "../../errors.ts";
 import type { CallContext, StageTime } from "../../service/call-context.ts";
 import { abortError } from "../../service/call-context.ts";
 import type { EncodedRequest, EncodedResponse } from "../../service/full-service.ts";
-import type { Logger } from "../../service/service.ts";
-import { packBytes, type FromWorker, type ToWorker, type WorkerInit } from "./messages.ts";
+import { packBytes, type FromWorker, type ToWorker } from "./messages.ts";
 import { RemoteStream } from "./remote-stream.ts";
-import { ThreadHost } from "./thread-host.ts";
+import { WorkerHost, type WorkerStart } from "./worker-host.ts";
 
 interface PendingCall {
   readonly context: CallContext;
@@ -14,18 +13,28 @@ interface PendingCall {
   /** The body that is still being sent, where it is streamed. */
   readonly input: AsyncIterator<Uint8Array> | undefined;
   stream: RemoteStream | undefined;
+  /** Whether the worker said that it has begun with it, although others ran. */
+  begun: boolean;
 }
 
-/** One worker thread with one instance of a service. It lives once: a crashed one is replaced by a new object. */
-export class WorkerThread {
+/** The longest time that a timer can wait. */
+const longestTimerMs = 2 ** 31 - 1;
+
+/** One worker with one instance of a service. It lives once: a crashed one is replaced by a new object. */
+export class RemoteService {
   /** Whether it ever finished a request, which tells a crash in use from a crash at birth. */
   finishedARequest = false;
-  readonly #host: ThreadHost<ToWorker, FromWorker>;
+  readonly #host: WorkerHost<ToWorker, FromWorker>;
+  readonly #killAfterMs: number;
   readonly #calls = new Map<number, PendingCall>();
   #nextId = 1;
+  /** Calls in the worker that nobody waits for any more. */
+  #givenUp = 0;
+  #killTimer: NodeJS.Timeout | undefined;
 
-  /** @param onExit - called when the thread is gone, with the reason */
-  constructor(init: WorkerInit, log: Logger, onExit: (reason: string) => void) {
+  /** @param onExit - called when the worker is gone, with the reason */
+  constructor(start: WorkerStart, onExit: (reason: string) => void) {
+    this.#killAfterMs = Math.min(start.killAfterMs, longestTimerMs);
     const owner = {
       receive: (message: FromWorker): void => {
         this.#receive(message);
@@ -35,13 +44,18 @@ export class WorkerThread {
       },
       busy: (): boolean => this.inFlight > 0,
     };
-    // From the sources, too, the worker is the built file: a worker thread can't run TypeScript by itself.
-    this.#host = new ThreadHost(new URL("./worker-main.js", import.meta.url), init, log, owner, onExit);
+    // From the sources, too, the worker is the built file: a worker can't run TypeScript by itself.
+    this.#host = new WorkerHost(new URL("./worker-main.js", import.meta.url), start, owner, onExit);
   }
 
   /** Requests in the worker, those among them that nobody waits for any more included. */
   get inFlight(): number {
     return this.#calls.size;
+  }
+
+  /** Whether it was ended by {@link killAfterMs}, and so did not crash. */
+  get killed(): boolean {
+    return this.#host.killed;
   }
 
   /** Resolves when the service is set up. @throws ServableError `load_failed` or `worker_crashed` */
@@ -59,9 +73,11 @@ export class WorkerThread {
       const { body } = request;
       const whole = body instanceof Uint8Array ? packBytes(body, true) : undefined;
       const input = body instanceof Uint8Array ? undefined : body[Symbol.asyncIterator]();
-      this.#calls.set(id, { context, resolve, reject, input, stream: undefined });
+      this.#calls.set(id, { context, resolve, reject, input, stream: undefined, begun: false });
       context.onAbort = (error) => {
         this.#host.send({ type: "cancel", id, error: errorToData(error) });
+        this.#givenUp += 1;
+        this.#considerKill();
       };
       this.#host.send(
         {
@@ -84,6 +100,10 @@ export class WorkerThread {
     const call = this.#calls.get(id);
     if (call === undefined) return;
     switch (message.type) {
+      case "begun":
+        call.begun = true;
+        this.#considerKill();
+        return;
       case "value":
         this.#finish(id, call, message.stages);
         call.resolve({ kind: "value", mediaType: message.mediaType, body: message.body });
@@ -92,6 +112,7 @@ export class WorkerThread {
         call.stream = new RemoteStream(
           () => {
             this.#host.send({ type: "next", id });
+            this.#considerKill();
           },
           () => {
             this.#host.send({ type: "return", id });
@@ -139,9 +160,46 @@ export class WorkerThread {
     call.context.onAbort = undefined;
     call.context.stages.push(...stages);
     void call.input?.return?.();
+    if (call.context.abortReason !== undefined) this.#givenUp -= 1;
+    // Something ended: what is left has the whole time anew.
+    clearTimeout(this.#killTimer);
+    this.#killTimer = undefined;
+    this.#considerKill();
+  }
+
+  /** Has the worker killed in `killAfterMs`, unless it gets on with something until then. */
+  #considerKill(): void {
+    if (this.#killTimer === undefined && this.#givenUp === 0) return;
+    if (!this.#host.canKill) return;
+    if (!this.#isLost()) {
+      clearTimeout(this.#killTimer);
+      this.#killTimer = undefined;
+      return;
+    }
+    this.#killTimer ??= setTimeout(() => {
+      this.#host.kill(`a call went on for ${this.#killAfterMs} ms after it was given up (killAfterMs)`);
+    }, this.#killAfterMs);
+  }
+
+  /**
+   * Whether all that the worker has begun and owes an answer to was given up. Which of several calls it is that holds the worker nobody can
+   * tell from here, so as long as one of them is wanted the worker is left to it, which its deadline bounds.
+   */
+  #isLost(): boolean {
+    let isFirst = true;
+    let anyGivenUp = false;
+    for (const { context, stream, begun } of this.#calls.values()) {
+      // They begin in their order, so one that stands behind others says so when it begins.
+      if (!isFirst && !begun) continue;
+      isFirst = false;
+      if (context.abortReason !== undefined) anyGivenUp = true;
+      else if (stream === undefined || stream.isAsked) return false;
+    }
+    return anyGivenUp;
   }
 
   #failAll(reason: string): void {
+    clearTimeout(this.#killTimer);
     for (const { stream, reject, context } of this.#calls.values()) {
       context.onAbort = undefined;
       const error = new ServableError("worker_crashed", "The worker that ran the request crashed.", { cause: reason, stage: "call" });
