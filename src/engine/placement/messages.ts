@@ -50,6 +50,8 @@ export type HostMessage =
 export type FromWorker =
   /** Says that a call was begun while others run; of a single one that is plain. */
   | { readonly type: "begun"; readonly id: number }
+  /** Says that a call was told that it is given up: the worker's loop turns. */
+  | { readonly type: "told"; readonly id: number }
   | {
       readonly type: "value";
       readonly id: number;

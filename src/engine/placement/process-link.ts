@@ -16,8 +16,8 @@ const lastWordsMs = 500;
  * Of this process's flags a worker gets those that size its heap and tell how modules are found and errors shown. Others, such as `--inspect`,
  * `--watch` or `--import`, mean this process; `NODE_OPTIONS` reaches all.
  */
-const inheritedFlags =
-  /^--(max-old-space-size|max-semi-space-size|stack-size|conditions|enable-source-maps|preserve-symlinks|no-warnings|no-deprecation)(=|$)/;
+const inherited: readonly string[] = ["--enable-source-maps", "--preserve-symlinks", "--no-warnings", "--no-deprecation", "--expose-gc"];
+const inheritedWithValue: readonly string[] = ["--max-old-space-size", "--max-semi-space-size", "--stack-size", "--conditions", "-C"];
 
 /** Starts a worker process. */
 export function openProcess(entry: URL, init: WorkerInit, events: WorkerEvents): WorkerLink {
@@ -25,7 +25,7 @@ export function openProcess(entry: URL, init: WorkerInit, events: WorkerEvents):
   try {
     child = fork(fileURLToPath(entry), [init.service], {
       serialization: "advanced",
-      execArgv: process.execArgv.filter((flag) => inheritedFlags.test(flag)),
+      execArgv: [...inheritedFlags(process.execArgv)],
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
   } catch (thrown) {
@@ -93,4 +93,15 @@ export function openProcess(entry: URL, init: WorkerInit, events: WorkerEvents):
       child.unref();
     },
   };
+}
+
+/** The flags that a worker process gets. @internal */
+export function inheritedFlags(flags: readonly string[]): readonly string[] {
+  return flags.flatMap((flag, index) => {
+    const [name = "", value] = flag.split("=", 2);
+    if (inherited.includes(flag)) return [flag];
+    if (!inheritedWithValue.includes(name)) return [];
+    // The value may stand in the next place.
+    return value === undefined ? flags.slice(index, index + 2) : [flag];
+  });
 }

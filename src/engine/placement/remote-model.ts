@@ -2,6 +2,7 @@ import { ServableError, errorFromData, type ErrorData } from "../../errors.ts";
 import type { NamedArrays } from "../../tensor/named-arrays.ts";
 import type { RunningBatch } from "../batching/dynamic-batcher.ts";
 import { packArrays, unpackArrays, type PlainArrays } from "./plain-arrays.ts";
+import { longestTimerMs } from "./stuck-watch.ts";
 import { WorkerHost, type WorkerStart } from "./worker-host.ts";
 
 /** From the engine to a worker with a model. */
@@ -24,9 +25,6 @@ export interface ModelStart extends WorkerStart {
   /** The longest that any request waits: a batch that runs for longer counts as given up. */
   readonly longestRunMs: number;
 }
-
-/** The longest time that a timer can wait. */
-const longestTimerMs = 2 ** 31 - 1;
 
 /** One worker with one model: named arrays in, named arrays out. */
 export class RemoteModel {
@@ -61,6 +59,11 @@ export class RemoteModel {
   /** Runs in the worker. */
   get inFlight(): number {
     return this.#runs.size;
+  }
+
+  /** Whether it hears nothing more. While it runs something it is sent nothing anyway. */
+  get blocked(): boolean {
+    return this.killed;
   }
 
   /** Whether it was ended for a run that would not stop, and so did not crash. */

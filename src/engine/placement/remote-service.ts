@@ -4,37 +4,32 @@ import { abortError } from "../../service/call-context.ts";
 import type { EncodedRequest, EncodedResponse } from "../../service/full-service.ts";
 import { packBytes, type FromWorker, type ToWorker } from "./messages.ts";
 import { RemoteStream } from "./remote-stream.ts";
+import { StuckWatch, type WatchedCall } from "./stuck-watch.ts";
 import { WorkerHost, type WorkerStart } from "./worker-host.ts";
 
-interface PendingCall {
-  readonly context: CallContext;
+interface PendingCall extends WatchedCall {
   readonly resolve: (response: EncodedResponse) => void;
   readonly reject: (error: ServableError) => void;
   /** The body that is still being sent, where it is streamed. */
   readonly input: AsyncIterator<Uint8Array> | undefined;
   stream: RemoteStream | undefined;
-  /** Whether the worker said that it has begun with it, although others ran. */
   begun: boolean;
 }
-
-/** The longest time that a timer can wait. */
-const longestTimerMs = 2 ** 31 - 1;
 
 /** One worker with one instance of a service. It lives once: a crashed one is replaced by a new object. */
 export class RemoteService {
   /** Whether it ever finished a request, which tells a crash in use from a crash at birth. */
   finishedARequest = false;
   readonly #host: WorkerHost<ToWorker, FromWorker>;
-  readonly #killAfterMs: number;
+  readonly #watch: StuckWatch | undefined;
   readonly #calls = new Map<number, PendingCall>();
   #nextId = 1;
-  /** Calls in the worker that nobody waits for any more. */
-  #givenUp = 0;
-  #killTimer: NodeJS.Timeout | undefined;
 
-  /** @param onExit - called when the worker is gone, with the reason */
-  constructor(start: WorkerStart, onExit: (reason: string) => void) {
-    this.#killAfterMs = Math.min(start.killAfterMs, longestTimerMs);
+  /**
+   * @param onExit - called when the worker is gone, with the reason
+   * @param onUnblocked - called when it is not `blocked` any more
+   */
+  constructor(start: WorkerStart, onExit: (reason: string) => void, onUnblocked: () => void) {
     const owner = {
       receive: (message: FromWorker): void => {
         this.#receive(message);
@@ -46,6 +41,15 @@ export class RemoteService {
     };
     // From the sources, too, the worker is the built file: a worker can't run TypeScript by itself.
     this.#host = new WorkerHost(new URL("./worker-main.js", import.meta.url), start, owner, onExit);
+    if (!this.#host.canKill) return;
+    this.#watch = new StuckWatch({
+      calls: this.#calls,
+      killAfterMs: start.killAfterMs,
+      kill: (why) => {
+        this.#host.kill(why);
+      },
+      onUnblocked,
+    });
   }
 
   /** Requests in the worker, those among them that nobody waits for any more included. */
@@ -53,7 +57,12 @@ export class RemoteService {
     return this.#calls.size;
   }
 
-  /** Whether it was ended by {@link killAfterMs}, and so did not crash. */
+  /** Whether it seems to hang: what was sent to it now would be lost with it. */
+  get blocked(): boolean {
+    return this.killed || this.#watch?.blocked === true;
+  }
+
+  /** Whether it was ended for a call that would not stop, and so did not crash. */
   get killed(): boolean {
     return this.#host.killed;
   }
@@ -73,11 +82,11 @@ export class RemoteService {
       const { body } = request;
       const whole = body instanceof Uint8Array ? packBytes(body, true) : undefined;
       const input = body instanceof Uint8Array ? undefined : body[Symbol.asyncIterator]();
-      this.#calls.set(id, { context, resolve, reject, input, stream: undefined, begun: false });
+      const call: PendingCall = { context, resolve, reject, input, stream: undefined, begun: false, untold: false };
+      this.#calls.set(id, call);
       context.onAbort = (error) => {
         this.#host.send({ type: "cancel", id, error: errorToData(error) });
-        this.#givenUp += 1;
-        this.#considerKill();
+        this.#watch?.gaveUp(call);
       };
       this.#host.send(
         {
@@ -102,7 +111,10 @@ export class RemoteService {
     switch (message.type) {
       case "begun":
         call.begun = true;
-        this.#considerKill();
+        this.#watch?.look();
+        return;
+      case "told":
+        this.#watch?.told(call);
         return;
       case "value":
         this.#finish(id, call, message.stages);
@@ -112,7 +124,7 @@ export class RemoteService {
         call.stream = new RemoteStream(
           () => {
             this.#host.send({ type: "next", id });
-            this.#considerKill();
+            this.#watch?.look();
           },
           () => {
             this.#host.send({ type: "return", id });
@@ -160,46 +172,11 @@ export class RemoteService {
     call.context.onAbort = undefined;
     call.context.stages.push(...stages);
     void call.input?.return?.();
-    if (call.context.abortReason !== undefined) this.#givenUp -= 1;
-    // Something ended: what is left has the whole time anew.
-    clearTimeout(this.#killTimer);
-    this.#killTimer = undefined;
-    this.#considerKill();
-  }
-
-  /** Has the worker killed in `killAfterMs`, unless it gets on with something until then. */
-  #considerKill(): void {
-    if (this.#killTimer === undefined && this.#givenUp === 0) return;
-    if (!this.#host.canKill) return;
-    if (!this.#isLost()) {
-      clearTimeout(this.#killTimer);
-      this.#killTimer = undefined;
-      return;
-    }
-    this.#killTimer ??= setTimeout(() => {
-      this.#host.kill(`a call went on for ${this.#killAfterMs} ms after it was given up (killAfterMs)`);
-    }, this.#killAfterMs);
-  }
-
-  /**
-   * Whether all that the worker has begun and owes an answer to was given up. Which of several calls it is that holds the worker nobody can
-   * tell from here, so as long as one of them is wanted the worker is left to it, which its deadline bounds.
-   */
-  #isLost(): boolean {
-    let isFirst = true;
-    let anyGivenUp = false;
-    for (const { context, stream, begun } of this.#calls.values()) {
-      // They begin in their order, so one that stands behind others says so when it begins.
-      if (!isFirst && !begun) continue;
-      isFirst = false;
-      if (context.abortReason !== undefined) anyGivenUp = true;
-      else if (stream === undefined || stream.isAsked) return false;
-    }
-    return anyGivenUp;
+    this.#watch?.ended(call);
   }
 
   #failAll(reason: string): void {
-    clearTimeout(this.#killTimer);
+    this.#watch?.stop();
     for (const { stream, reject, context } of this.#calls.values()) {
       context.onAbort = undefined;
       const error = new ServableError("worker_crashed", "The worker that ran the request crashed.", { cause: reason, stage: "call" });

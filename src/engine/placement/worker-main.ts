@@ -197,6 +197,7 @@ function receive(service: FullService, message: ToWorker): void {
       return;
     case "cancel":
       call.context.abort(errorFromData(message.error));
+      if (port.canBeKilled && calls.has(message.id)) send({ type: "told", id: message.id });
       return;
     case "next":
       void sendNext(message.id, call);

@@ -26,14 +26,18 @@ export class WorkerPlacement implements ServicePlacement {
   constructor({ service, kind, spec, policy, log, onChange }: WorkerPlacementOptions) {
     const init = { service, spec, maxBodyBytes: policy.maxBodyBytes };
     const start = { kind, init, log, killAfterMs: policy.killAfterMs };
-    this.#pool = new WorkerPool({
+    const pool: WorkerPool<RemoteService> = new WorkerPool({
       service,
       kind,
       workers: policy.workers,
       log,
       onChange,
-      create: (onExit) => new RemoteService(start, onExit),
+      create: (onExit) =>
+        new RemoteService(start, onExit, () => {
+          pool.workerFreed();
+        }),
     });
+    this.#pool = pool;
   }
 
   start(): Promise<void> {

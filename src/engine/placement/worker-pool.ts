@@ -12,6 +12,8 @@ export interface PoolWorker {
   readonly inFlight: number;
   /** Whether it ever finished something, which tells a crash in use from a crash at birth. */
   readonly finishedARequest: boolean;
+  /** Whether it is to get no more for now. */
+  readonly blocked: boolean;
   /** Whether it was killed for a run that would not stop, which is no crash of its own. */
   readonly killed: boolean;
   /** Resolves when it takes requests. */
@@ -106,11 +108,17 @@ export class WorkerPool<W extends PoolWorker> {
     await Promise.all(workers.map((worker) => worker.stop()));
   }
 
+  /** To be called when a worker is not `blocked` any more. */
+  workerFreed(): void {
+    const worker = this.leastBusy();
+    if (worker !== undefined) this.#handOver(worker);
+  }
+
   /** The ready worker with the least to do; undefined while there is none. */
   leastBusy(): W | undefined {
     let best: W | undefined;
     for (const { worker } of this.#slots) {
-      if (worker !== undefined && (best === undefined || worker.inFlight < best.inFlight)) best = worker;
+      if (worker !== undefined && !worker.blocked && (best === undefined || worker.inFlight < best.inFlight)) best = worker;
     }
     return best;
   }
@@ -152,6 +160,11 @@ export class WorkerPool<W extends PoolWorker> {
     this.#waiting.clear();
   }
 
+  #handOver(worker: W): void {
+    for (const { take } of this.#waiting) take(worker);
+    this.#waiting.clear();
+  }
+
   async #startSlot(slot: Slot<W>): Promise<void> {
     const { service } = this.#options;
     const since = performance.now();
@@ -169,8 +182,7 @@ export class WorkerPool<W extends PoolWorker> {
     slot.worker = worker;
     slot.reason = undefined;
     this.#options.onChange({ service, worker: slot.index, change: "ready", startMs: performance.now() - since });
-    for (const { take } of this.#waiting) take(worker);
-    this.#waiting.clear();
+    this.#handOver(worker);
     this.#options.onReady?.();
   }
 
