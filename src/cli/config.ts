@@ -41,11 +41,12 @@ const batchingSchema = z.strictObject({
   preferredRows: z.array(whole(1)).optional(),
 });
 const policySchema = z.strictObject({
-  placement: z.enum(["inline", "thread"]).optional(),
+  placement: z.enum(["inline", "thread", "process"]).optional(),
   workers: whole(1, 1024).optional(),
   concurrency: whole(1).optional(),
   queue: whole(0).optional(),
   deadlineMs: whole(1, longestTimerMs).optional(),
+  killAfterMs: whole(1, longestTimerMs).optional(),
   batching: batchingSchema.optional(),
   maxBodyBytes: whole(1).optional(),
 });

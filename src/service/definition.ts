@@ -3,8 +3,11 @@ import type { JsonSchema, Schema, StreamSchema } from "./schema.ts";
 import type { ModelLoader } from "./model-loader.ts";
 import type { Service, ServiceContext } from "./service.ts";
 
-/** Where a service runs: on the thread that does I/O, or on worker threads of its own. */
-export type Placement = "inline" | "thread";
+/**
+ * Where a service runs: on the thread that does I/O, on worker threads, or in child processes of its own. A process costs more memory and some
+ * 50 µs a call, and nothing that happens in it reaches the server: native code that aborts, a heap that overflows, a call that hangs.
+ */
+export type Placement = "inline" | "thread" | "process";
 
 /** How the requests of one model are put together. */
 export interface BatchPolicy {
@@ -20,7 +23,7 @@ export interface BatchPolicy {
 export interface ServicePolicy {
   /** @default "thread" for a service that says it has a model (`model: true`), else "inline" */
   readonly placement?: Placement | undefined;
-  /** Worker threads, each with its own instance. @default 1 */
+  /** Worker threads or processes, each with its own instance. @default 1 */
   readonly workers?: number | undefined;
   /** Requests that run at the same time, over all workers. @default 64 */
   readonly concurrency?: number | undefined;
@@ -28,6 +31,11 @@ export interface ServicePolicy {
   readonly queue?: number | undefined;
   /** Time for one answer, from its arrival; of a stream: to the first item, then between items. @default 30000 */
   readonly deadlineMs?: number | undefined;
+  /**
+   * In processes: how long a call that was given up, since its deadline passed or its client went away, may go on. Then, unless its process
+   * works on another that is wanted, the process is killed and a new one started. Elsewhere such a call can't be stopped. @default 5000
+   */
+  readonly killAfterMs?: number | undefined;
   /** How requests are put together for the service's model; for services that `defineInference` made. */
   readonly batching?: BatchPolicy | undefined;
   /** Largest body, and largest item of an input stream. @default 16 MiB */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { InlinePlacement } from "../../src/engine/placement/inline.ts";
-import { ThreadPlacement } from "../../src/engine/placement/thread.ts";
+import { WorkerPlacement } from "../../src/engine/placement/worker-placement.ts";
 import { resolvePolicy } from "../../src/engine/policy.ts";
 import { defineService } from "../../src/service/define-service.ts";
 import { CallContext } from "../../src/service/call-context.ts";
@@ -22,8 +22,9 @@ describe("a place that is not ready says when to come again", () => {
   });
 
   test("on threads, to who waits for one and who comes later", async () => {
-    const placement = new ThreadPlacement({
+    const placement = new WorkerPlacement({
       service: "s",
+      kind: "thread",
       spec: { module: "file:///none.js" },
       policy: resolvePolicy(service, { placement: "thread" }),
       log: keepLog(),

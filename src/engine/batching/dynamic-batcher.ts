@@ -18,6 +18,12 @@ export interface BatchEvent {
   readonly failed: boolean;
 }
 
+/** A batch while it runs. */
+export interface RunningBatch {
+  /** Told when nobody waits for any of its requests any more; whoever runs the batch sets it. */
+  onGivenUp: (() => void) | undefined;
+}
+
 /** What a {@link DynamicBatcher} stands between. */
 export interface BatcherOptions<I, O> {
   readonly policy: ResolvedBatchPolicy;
@@ -30,7 +36,7 @@ export interface BatcherOptions<I, O> {
   /** How many requests are on their way here and not here yet: with none, waiting gains nothing. */
   expected(): number;
   /** Runs a batch; gives one output for each input, in order. */
-  run(inputs: readonly I[]): Promise<readonly O[]>;
+  run(inputs: readonly I[], batch: RunningBatch): Promise<readonly O[]>;
   readonly onBatch?: ((event: BatchEvent) => void) | undefined;
   /** @default the real time */
   readonly clock?: Clock | undefined;
@@ -96,6 +102,7 @@ export class DynamicBatcher<I, O> {
         // A queued one leaves; a running one keeps its place in the batch, and nobody reads its output.
         item.cancelled = true;
         this.#queue.delete(item);
+        item.onCancel?.();
         // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as above
         reject(reason);
       };
@@ -110,6 +117,7 @@ export class DynamicBatcher<I, O> {
         enqueuedAt: this.#clock.now(),
         alone: false,
         cancelled: false,
+        onCancel: undefined,
         resolve: (output) => {
           forget();
           resolve(output);
@@ -183,7 +191,10 @@ export class DynamicBatcher<I, O> {
     this.#running += items.length;
     let failed = false;
     try {
-      const outputs = await this.#options.run(items.map(({ input }) => input));
+      const outputs = await this.#options.run(
+        items.map(({ input }) => input),
+        runningBatch(items),
+      );
       if (outputs.length !== items.length) {
         throw new ServableError("invalid_output", `A batch of ${items.length} requests gave ${outputs.length} outputs.`);
       }
@@ -209,4 +220,15 @@ export class DynamicBatcher<I, O> {
     for (const item of items) item.alone = true;
     this.#queue.addFirst(items.filter(({ cancelled }) => !cancelled));
   }
+}
+
+function runningBatch<I, O>(items: readonly QueuedItem<I, O>[]): RunningBatch {
+  const batch: RunningBatch = { onGivenUp: undefined };
+  let wanted = items.length;
+  const onCancel = (): void => {
+    wanted -= 1;
+    if (wanted === 0) batch.onGivenUp?.();
+  };
+  for (const item of items) item.onCancel = onCancel;
+  return batch;
 }

@@ -9,12 +9,15 @@ import { rowsOf, stackNamed } from "../../tensor/stack.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { ResolvedBatchPolicy } from "../batching/batch-policy.ts";
 import { callerOf } from "../batching/caller.ts";
-import { DynamicBatcher, type BatchEvent, type SubmitOptions } from "../batching/dynamic-batcher.ts";
+import { DynamicBatcher, type BatchEvent, type RunningBatch, type SubmitOptions } from "../batching/dynamic-batcher.ts";
 
 /** One place where the model runs. */
 export interface ModelWorker {
-  /** @param owned - whether the engine may hand the arrays over instead of copying them */
-  run(inputs: NamedArrays, owned: boolean): Promise<NamedArrays>;
+  /**
+   * @param owned - whether the engine may hand the arrays over instead of copying them
+   * @param batch - what runs; without one the run may take as long as it takes
+   */
+  run(inputs: NamedArrays, owned: boolean, batch?: RunningBatch): Promise<NamedArrays>;
 }
 
 /** What a {@link GatheredModel} is made of. */
@@ -95,7 +98,7 @@ export class GatheredModel {
       keyOf: (request) => (together ? (batcher.key?.(request) ?? "") : ""),
       idle: () => this.#options.idle() - this.#preparing,
       expected: () => this.#options.admitted() - this.#inside(),
-      run: (requests) => this.#run(batcher, requests),
+      run: (requests, running) => this.#run(batcher, requests, running),
       onBatch,
     });
     this.#batchers.push(dynamic);
@@ -109,11 +112,11 @@ export class GatheredModel {
   }
 
   /** Up to the worker's having the batch nothing is awaited that need not be: until then it counts as idle. */
-  async #run<I, O>(batcher: AnyBatcher<I, O>, requests: readonly I[]): Promise<readonly O[]> {
+  async #run<I, O>(batcher: AnyBatcher<I, O>, requests: readonly I[], running: RunningBatch): Promise<readonly O[]> {
     const promised = batcher.batch(requests);
     const batch = promised instanceof Promise ? await this.#prepared(promised) : promised;
     const owned = batcher.fresh === true && requests.length > 1;
-    const outputs = batch instanceof Tensor ? await this.#runOne(batch, owned) : await this.#runNamed(batch, owned);
+    const outputs = batch instanceof Tensor ? await this.#runOne(batch, owned, running) : await this.#runNamed(batch, owned, running);
     return batcher.unbatch(outputs, requests);
   }
 
@@ -126,17 +129,17 @@ export class GatheredModel {
     }
   }
 
-  #runOne(batch: Tensor, owned: boolean): Tensor | Promise<Tensor> {
+  #runOne(batch: Tensor, owned: boolean, running: RunningBatch): Tensor | Promise<Tensor> {
     const { inputs, outputs } = this.#options.specs();
-    const run = (named: NamedArrays): Promise<NamedArrays> => this.#runNamed(named, owned);
+    const run = (named: NamedArrays): Promise<NamedArrays> => this.#runNamed(named, owned, running);
     return singleArray({ ...this.model, inputs, outputs, run }).run(batch);
   }
 
-  #runNamed(batch: NamedArrays, owned: boolean): Promise<NamedArrays> {
+  #runNamed(batch: NamedArrays, owned: boolean, running: RunningBatch): Promise<NamedArrays> {
     const worker = this.#options.leastBusy();
     if (worker === undefined) throw new ServableError("not_ready", "The model has no worker that is ready.", { retryAfterMs: 1_000 });
     if (this.#warming) return this.#runEverywhere(batch);
-    return worker.run(batch, owned);
+    return worker.run(batch, owned, running);
   }
 
   async #runEverywhere(batch: NamedArrays): Promise<NamedArrays> {

@@ -8,13 +8,15 @@ import type { WorkerEvent } from "../observer.ts";
 import type { ResolvedPolicy } from "../policy.ts";
 import { GatheredModel } from "./gathered-model.ts";
 import { InlinePlacement } from "./inline.ts";
-import { ModelThread } from "./model-thread.ts";
 import type { PlacementStatus, ServicePlacement } from "./placement.ts";
+import { RemoteModel } from "./remote-model.ts";
+import type { WorkerKind } from "./worker-link.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
 /** What an {@link InferencePlacement} is made of. */
 export interface InferencePlacementOptions {
   readonly definition: AnyServiceDefinition;
+  readonly kind: WorkerKind;
   readonly spec: LoaderSpec;
   readonly policy: ResolvedPolicy;
   readonly log: Logger;
@@ -29,18 +31,20 @@ export interface InferencePlacementOptions {
  * together on the way: what is admitted goes on being read and prepared while the model computes.
  */
 export class InferencePlacement implements ServicePlacement {
-  readonly #pool: WorkerPool<ModelThread>;
+  readonly #pool: WorkerPool<RemoteModel>;
   readonly #stages: InlinePlacement;
 
-  constructor({ definition, spec, policy, log, onChange, onBatch, admitted }: InferencePlacementOptions) {
+  constructor({ definition, kind, spec, policy, log, onChange, onBatch, admitted }: InferencePlacementOptions) {
     const service = definition.name;
     const init = { service, spec, maxBodyBytes: policy.maxBodyBytes };
-    const pool = new WorkerPool<ModelThread>({
+    const start = { kind, init, log, killAfterMs: policy.killAfterMs, longestRunMs: policy.deadlineMs };
+    const pool = new WorkerPool<RemoteModel>({
       service,
+      kind,
       workers: policy.workers,
       log,
       onChange,
-      create: (onExit) => new ModelThread(init, log, onExit),
+      create: (onExit) => new RemoteModel(start, onExit),
       prepare: (worker) => gathered.prepare(worker),
       onReady: () => {
         gathered.workerFreed();

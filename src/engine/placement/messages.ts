@@ -1,4 +1,4 @@
-/** What crosses between the engine and a worker thread: plain data and bytes, nothing else. */
+/** What crosses between the engine and a worker, thread or process: plain data and bytes, nothing else. */
 import type { ErrorData } from "../../errors.ts";
 import type { StageTime } from "../../service/call-context.ts";
 import type { LoaderSpec } from "../../service/loader.ts";
@@ -36,6 +36,8 @@ export type ToWorker =
 export type HostMessage =
   | { readonly type: "ready" }
   | { readonly type: "failed"; readonly error: ErrorData }
+  /** Something was thrown in a process that nobody caught; its end follows. */
+  | { readonly type: "threw"; readonly message: string; readonly stack: string }
   | {
       readonly type: "log";
       readonly level: "debug" | "info" | "warn" | "error";
@@ -46,6 +48,10 @@ export type HostMessage =
 
 /** From a worker to the engine, besides what it says of itself. */
 export type FromWorker =
+  /** Says that a call was begun while others run; of a single one that is plain. */
+  | { readonly type: "begun"; readonly id: number }
+  /** Says that a call was told that it is given up: the worker's loop turns. */
+  | { readonly type: "told"; readonly id: number }
   | {
       readonly type: "value";
       readonly id: number;

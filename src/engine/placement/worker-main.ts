@@ -1,13 +1,13 @@
-/** The worker thread's side: constructs one instance of a service and runs it through its FullService, bytes in, bytes out. */
-import { parentPort, workerData } from "node:worker_threads";
-import { ServableError, causeText, errorFromData, errorToData } from "../../errors.ts";
+/** The side of a worker with a service: constructs one instance of a service and runs it through its FullService, bytes in, bytes out. */
+import { causeText, errorFromData, errorToData, type ServableError } from "../../errors.ts";
 import { CallContext } from "../../service/call-context.ts";
 import { stageFailure } from "../../service/checked-call.ts";
 import { FullService, type EncodedResponse } from "../../service/full-service.ts";
 import { ServiceLoader } from "../../service/loader.ts";
 import type { Logger, LogMethod } from "../../service/service.ts";
 import { setupFailure } from "./inline.ts";
-import { packBytes, type FromWorker, type HostMessage, type ToWorker, type WorkerInit } from "./messages.ts";
+import { packBytes, type FromWorker, type HostMessage, type ToWorker } from "./messages.ts";
+import { openPort } from "./worker-port.ts";
 
 type CallMessage = Extract<ToWorker, { readonly type: "call" }>;
 
@@ -19,38 +19,39 @@ interface RunningCall {
   ended: boolean;
 }
 
-const port = parentPort;
-if (port === null) throw new ServableError("internal", "worker-main runs in worker threads only.");
-const init = workerData as WorkerInit;
+const port = await openPort<ToWorker>();
+const { init } = port;
 const calls = new Map<number, RunningCall>();
 const setupAborter = new AbortController();
 
 function send(message: FromWorker | HostMessage, transfer: readonly ArrayBuffer[] = []): void {
-  port?.postMessage(message, transfer);
+  port.send(message, transfer);
 }
 
 function logger(extra: object): Logger {
   const method = (level: "debug" | "info" | "warn" | "error"): LogMethod => {
     const write = (fields: object | string, message?: string): void => {
       const [own, text] = typeof fields === "string" ? [{}, fields] : [fields, message];
-      send({ type: "log", level, fields: { ...plain(own), ...extra }, message: text });
+      try {
+        send({ type: "log", level, fields: { ...plain(own), ...extra }, message: text });
+      } catch {
+        send({ type: "log", level, fields: { ...notPlain, ...extra }, message: text });
+      }
     };
     return write;
   };
   return { debug: method("debug"), info: method("info"), warn: method("warn"), error: method("error") };
 }
 
-/** Log fields may hold anything; only plain data crosses. */
+const notPlain = { fields: "(not plain data)" };
+
+/** Log fields may hold anything; of what only plain data crosses, errors are told as text. */
 function plain(fields: object): object {
   const replaced = Object.entries(fields).map(([key, value]: [string, unknown]) => [
     key,
     value instanceof Error ? causeText(value) : value,
   ]);
-  try {
-    return structuredClone(Object.fromEntries(replaced)) as object;
-  } catch {
-    return { fields: "(not plain data)" };
-  }
+  return Object.fromEntries(replaced) as object;
 }
 
 /** The chunks of a streamed body, each asked for when the service wants it. */
@@ -94,6 +95,8 @@ async function run(service: FullService, message: CallMessage): Promise<void> {
   const context = new CallContext({ requestId, deadline, metadata: () => metadata, log: () => logger({ requestId }) });
   const chunks = new ChunkReceiver(id);
   const call: RunningCall = { context, chunks, iterator: undefined, ended: false };
+  // Before it runs: it may not let the thread go for long, or ever.
+  if (port.canBeKilled && calls.size > 0) send({ type: "begun", id });
   calls.set(id, call);
   try {
     const response: EncodedResponse = await service.call({ contentType, body: message.body ?? chunks, responseType }, context);
@@ -160,12 +163,11 @@ async function stop(service: FullService): Promise<void> {
   } catch (thrown) {
     logger({}).error({ err: thrown }, "close failed");
   }
-  send({ type: "stopped" });
-  port?.close();
+  port.end({ type: "stopped" } satisfies HostMessage);
 }
 
 const started = start();
-port.on("message", (message: ToWorker) => {
+port.listen((message) => {
   if (message.type === "stop") setupAborter.abort();
   void started.then(
     (service) => {
@@ -195,6 +197,7 @@ function receive(service: FullService, message: ToWorker): void {
       return;
     case "cancel":
       call.context.abort(errorFromData(message.error));
+      if (port.canBeKilled && calls.has(message.id)) send({ type: "told", id: message.id });
       return;
     case "next":
       void sendNext(message.id, call);
@@ -208,6 +211,5 @@ try {
   await started;
   send({ type: "ready" });
 } catch (thrown) {
-  send({ type: "failed", error: errorToData(setupFailure(init.service, thrown)) });
-  port.close();
+  port.end({ type: "failed", error: errorToData(setupFailure(init.service, thrown)) } satisfies HostMessage);
 }

@@ -4,6 +4,7 @@ import type { Logger } from "../../service/service.ts";
 import type { WorkerEvent } from "../observer.ts";
 import type { PlacementStatus } from "./placement.ts";
 import { RestartPolicy } from "./restart-policy.ts";
+import type { WorkerKind } from "./worker-link.ts";
 
 /** One worker of a pool. */
 export interface PoolWorker {
@@ -11,6 +12,10 @@ export interface PoolWorker {
   readonly inFlight: number;
   /** Whether it ever finished something, which tells a crash in use from a crash at birth. */
   readonly finishedARequest: boolean;
+  /** Whether it is to get no more for now. */
+  readonly blocked: boolean;
+  /** Whether it was killed for a run that would not stop, which is no crash of its own. */
+  readonly killed: boolean;
   /** Resolves when it takes requests. */
   ready(): Promise<void>;
   stop(): Promise<void>;
@@ -19,6 +24,7 @@ export interface PoolWorker {
 /** What a {@link WorkerPool} is made of. */
 export interface WorkerPoolOptions<W extends PoolWorker> {
   readonly service: string;
+  readonly kind: WorkerKind;
   readonly workers: number;
   /** Starts one worker. */
   create(onExit: (reason: string) => void): W;
@@ -33,7 +39,7 @@ export interface WorkerPoolOptions<W extends PoolWorker> {
 interface Slot<W> {
   readonly index: number;
   readonly restarts: RestartPolicy;
-  /** The thread that takes requests; undefined while there is none. */
+  /** The one that takes requests; undefined while there is none. */
   worker: W | undefined;
   /** Why there is none. */
   reason: string | undefined;
@@ -41,17 +47,19 @@ interface Slot<W> {
   givenUp: boolean;
 }
 
-/** A request that found no thread. */
+/** A request that found no worker. */
 interface Waiting<W> {
   readonly take: (worker: W) => void;
   readonly refuse: (error: ServableError) => void;
 }
 
-/** A fixed number of worker threads of one kind. Crashed ones are replaced; one that crashes again and again is not. */
+const restartNow = { restart: true, delayMs: 0 } as const;
+
+/** A fixed number of workers of one kind. Crashed ones are replaced; one that crashes again and again is not. */
 export class WorkerPool<W extends PoolWorker> {
   readonly #options: WorkerPoolOptions<W>;
   readonly #slots: readonly Slot<W>[];
-  /** Requests that found no thread and wait for the next one. */
+  /** Requests that found no worker and wait for the next one. */
   readonly #waiting = new Set<Waiting<W>>();
   readonly #starting = new Set<W>();
   readonly #timers = new Set<NodeJS.Timeout>();
@@ -87,7 +95,7 @@ export class WorkerPool<W extends PoolWorker> {
     const missing = this.#slots.filter(({ worker }) => worker === undefined);
     const [first] = missing;
     return {
-      placement: "thread",
+      placement: this.#options.kind,
       ready: this.#slots.length - missing.length,
       total: this.#slots.length,
       reason: first && `worker ${first.index}: ${first.reason ?? "not started"}`,
@@ -107,11 +115,17 @@ export class WorkerPool<W extends PoolWorker> {
     return this.#slots.flatMap(({ worker }) => worker ?? []);
   }
 
+  /** To be called when a worker is not `blocked` any more. */
+  workerFreed(): void {
+    const worker = this.leastBusy();
+    if (worker !== undefined) this.#handOver(worker);
+  }
+
   /** The ready worker with the least to do; undefined while there is none. */
   leastBusy(): W | undefined {
     let best: W | undefined;
     for (const { worker } of this.#slots) {
-      if (worker !== undefined && (best === undefined || worker.inFlight < best.inFlight)) best = worker;
+      if (worker !== undefined && !worker.blocked && (best === undefined || worker.inFlight < best.inFlight)) best = worker;
     }
     return best;
   }
@@ -136,7 +150,7 @@ export class WorkerPool<W extends PoolWorker> {
     return worker;
   }
 
-  /** Whether no thread is there and none will come. */
+  /** Whether no worker is there and none will come. */
   get #lost(): boolean {
     return this.#stopping || this.#slots.every(({ givenUp }) => givenUp);
   }
@@ -150,6 +164,11 @@ export class WorkerPool<W extends PoolWorker> {
 
   #refuseWaiting(): void {
     for (const { refuse } of this.#waiting) refuse(this.#noWorkerLeft());
+    this.#waiting.clear();
+  }
+
+  #handOver(worker: W): void {
+    for (const { take } of this.#waiting) take(worker);
     this.#waiting.clear();
   }
 
@@ -171,15 +190,14 @@ export class WorkerPool<W extends PoolWorker> {
     slot.worker = worker;
     slot.reason = undefined;
     this.#options.onChange({ service, worker: slot.index, change: "ready", startMs: performance.now() - since });
-    for (const { take } of this.#waiting) take(worker);
-    this.#waiting.clear();
+    this.#handOver(worker);
     this.#options.onReady?.();
   }
 
   #crashed(slot: Slot<W>, worker: W, reason: string): void {
     const { service, onChange, log } = this.#options;
     onChange({ service, worker: slot.index, change: "crashed", reason });
-    const decision = slot.restarts.decide(worker.finishedARequest, performance.now());
+    const decision = worker.killed ? restartNow : slot.restarts.decide(worker.finishedARequest, performance.now());
     if (!decision.restart) {
       slot.givenUp = true;
       if (this.#lost) this.#refuseWaiting();

@@ -2,30 +2,34 @@ import { ServableError, errorFromData, errorToData } from "../../errors.ts";
 import type { CallContext, StageTime } from "../../service/call-context.ts";
 import { abortError } from "../../service/call-context.ts";
 import type { EncodedRequest, EncodedResponse } from "../../service/full-service.ts";
-import type { Logger } from "../../service/service.ts";
-import { packBytes, type FromWorker, type ToWorker, type WorkerInit } from "./messages.ts";
+import { packBytes, type FromWorker, type ToWorker } from "./messages.ts";
 import { RemoteStream } from "./remote-stream.ts";
-import { ThreadHost } from "./thread-host.ts";
+import { StuckWatch, type WatchedCall } from "./stuck-watch.ts";
+import { WorkerHost, type WorkerStart } from "./worker-host.ts";
 
-interface PendingCall {
-  readonly context: CallContext;
+interface PendingCall extends WatchedCall {
   readonly resolve: (response: EncodedResponse) => void;
   readonly reject: (error: ServableError) => void;
   /** The body that is still being sent, where it is streamed. */
   readonly input: AsyncIterator<Uint8Array> | undefined;
   stream: RemoteStream | undefined;
+  begun: boolean;
 }
 
-/** One worker thread with one instance of a service. It lives once: a crashed one is replaced by a new object. */
-export class WorkerThread {
+/** One worker with one instance of a service. It lives once: a crashed one is replaced by a new object. */
+export class RemoteService {
   /** Whether it ever finished a request, which tells a crash in use from a crash at birth. */
   finishedARequest = false;
-  readonly #host: ThreadHost<ToWorker, FromWorker>;
+  readonly #host: WorkerHost<ToWorker, FromWorker>;
+  readonly #watch: StuckWatch | undefined;
   readonly #calls = new Map<number, PendingCall>();
   #nextId = 1;
 
-  /** @param onExit - called when the thread is gone, with the reason */
-  constructor(init: WorkerInit, log: Logger, onExit: (reason: string) => void) {
+  /**
+   * @param onExit - called when the worker is gone, with the reason
+   * @param onUnblocked - called when it is not `blocked` any more
+   */
+  constructor(start: WorkerStart, onExit: (reason: string) => void, onUnblocked: () => void) {
     const owner = {
       receive: (message: FromWorker): void => {
         this.#receive(message);
@@ -35,13 +39,32 @@ export class WorkerThread {
       },
       busy: (): boolean => this.inFlight > 0,
     };
-    // From the sources, too, the worker is the built file: a worker thread can't run TypeScript by itself.
-    this.#host = new ThreadHost(new URL("./worker-main.js", import.meta.url), init, log, owner, onExit);
+    // From the sources, too, the worker is the built file: a worker can't run TypeScript by itself.
+    this.#host = new WorkerHost(new URL("./worker-main.js", import.meta.url), start, owner, onExit);
+    if (!this.#host.canKill) return;
+    this.#watch = new StuckWatch({
+      calls: this.#calls,
+      killAfterMs: start.killAfterMs,
+      kill: (why) => {
+        this.#host.kill(why);
+      },
+      onUnblocked,
+    });
   }
 
   /** Requests in the worker, those among them that nobody waits for any more included. */
   get inFlight(): number {
     return this.#calls.size;
+  }
+
+  /** Whether it seems to hang: what was sent to it now would be lost with it. */
+  get blocked(): boolean {
+    return this.killed || this.#watch?.blocked === true;
+  }
+
+  /** Whether it was ended for a call that would not stop, and so did not crash. */
+  get killed(): boolean {
+    return this.#host.killed;
   }
 
   /** Resolves when the service is set up. @throws ServableError `load_failed` or `worker_crashed` */
@@ -59,9 +82,11 @@ export class WorkerThread {
       const { body } = request;
       const whole = body instanceof Uint8Array ? packBytes(body, true) : undefined;
       const input = body instanceof Uint8Array ? undefined : body[Symbol.asyncIterator]();
-      this.#calls.set(id, { context, resolve, reject, input, stream: undefined });
+      const call: PendingCall = { context, resolve, reject, input, stream: undefined, begun: false, untold: false };
+      this.#calls.set(id, call);
       context.onAbort = (error) => {
         this.#host.send({ type: "cancel", id, error: errorToData(error) });
+        this.#watch?.gaveUp(call);
       };
       this.#host.send(
         {
@@ -84,6 +109,13 @@ export class WorkerThread {
     const call = this.#calls.get(id);
     if (call === undefined) return;
     switch (message.type) {
+      case "begun":
+        call.begun = true;
+        this.#watch?.look();
+        return;
+      case "told":
+        this.#watch?.told(call);
+        return;
       case "value":
         this.#finish(id, call, message.stages);
         call.resolve({ kind: "value", mediaType: message.mediaType, body: message.body });
@@ -92,6 +124,7 @@ export class WorkerThread {
         call.stream = new RemoteStream(
           () => {
             this.#host.send({ type: "next", id });
+            this.#watch?.look();
           },
           () => {
             this.#host.send({ type: "return", id });
@@ -139,9 +172,11 @@ export class WorkerThread {
     call.context.onAbort = undefined;
     call.context.stages.push(...stages);
     void call.input?.return?.();
+    this.#watch?.ended(call);
   }
 
   #failAll(reason: string): void {
+    this.#watch?.stop();
     for (const { stream, reject, context } of this.#calls.values()) {
       context.onAbort = undefined;
       const error = new ServableError("worker_crashed", "The worker that ran the request crashed.", { cause: reason, stage: "call" });

@@ -5,31 +5,39 @@ import type { Logger } from "../../service/service.ts";
 import type { WorkerEvent } from "../observer.ts";
 import type { ResolvedPolicy } from "../policy.ts";
 import type { PlacementStatus, ServicePlacement } from "./placement.ts";
+import { RemoteService } from "./remote-service.ts";
+import type { WorkerKind } from "./worker-link.ts";
 import { WorkerPool } from "./worker-pool.ts";
-import { WorkerThread } from "./worker-thread.ts";
 
-/** What a {@link ThreadPlacement} is made of. */
-export interface ThreadPlacementOptions {
+/** What a {@link WorkerPlacement} is made of. */
+export interface WorkerPlacementOptions {
   readonly service: string;
+  readonly kind: WorkerKind;
   readonly spec: LoaderSpec;
   readonly policy: ResolvedPolicy;
   readonly log: Logger;
   readonly onChange: (event: WorkerEvent) => void;
 }
 
-/** Runs a service on worker threads, each with an instance of its own. */
-export class ThreadPlacement implements ServicePlacement {
-  readonly #pool: WorkerPool<WorkerThread>;
+/** Runs a service in worker threads or processes, each with an instance of its own. */
+export class WorkerPlacement implements ServicePlacement {
+  readonly #pool: WorkerPool<RemoteService>;
 
-  constructor({ service, spec, policy, log, onChange }: ThreadPlacementOptions) {
+  constructor({ service, kind, spec, policy, log, onChange }: WorkerPlacementOptions) {
     const init = { service, spec, maxBodyBytes: policy.maxBodyBytes };
-    this.#pool = new WorkerPool({
+    const start = { kind, init, log, killAfterMs: policy.killAfterMs };
+    const pool: WorkerPool<RemoteService> = new WorkerPool({
       service,
+      kind,
       workers: policy.workers,
       log,
       onChange,
-      create: (onExit) => new WorkerThread(init, log, onExit),
+      create: (onExit) =>
+        new RemoteService(start, onExit, () => {
+          pool.workerFreed();
+        }),
     });
+    this.#pool = pool;
   }
 
   start(): Promise<void> {
