@@ -35,6 +35,7 @@ export class WorkerHost<To extends object, From extends { readonly type: string 
   #crashReason: string | undefined;
   #gone = false;
   #killed = false;
+  #warmupMs: number | undefined;
   #stopped: (() => void) | undefined;
   #started: { readonly resolve: () => void; readonly reject: (error: ServableError) => void } | undefined;
 
@@ -78,6 +79,11 @@ export class WorkerHost<To extends object, From extends { readonly type: string 
   /** Whether it was killed, and so did not crash. */
   get killed(): boolean {
     return this.#killed;
+  }
+
+  /** How long its warm-up took; undefined where it had none. */
+  get warmupMs(): number | undefined {
+    return this.#warmupMs;
   }
 
   /** Resolves when the worker has set up what it runs. @throws ServableError `load_failed` or `worker_crashed` */
@@ -127,6 +133,7 @@ export class WorkerHost<To extends object, From extends { readonly type: string 
   #receive(message: HostMessage | From): void {
     switch (message.type) {
       case "ready":
+        this.#warmupMs = (message as Extract<HostMessage, { readonly type: "ready" }>).warmupMs;
         this.#started?.resolve();
         return;
       case "failed": {
