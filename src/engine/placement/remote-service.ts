@@ -125,7 +125,10 @@ export class RemoteService {
   #receive(message: FromWorker): void {
     const { id } = message;
     const call = this.#calls.get(id);
-    if (message.type === "model_run") void this.#runForWorker(message, call?.context);
+    if (message.type === "model_run") {
+      void this.#runForWorker(message, call?.context);
+      return;
+    }
     if (call === undefined) return;
     switch (message.type) {
       case "begun":
