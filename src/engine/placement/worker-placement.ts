@@ -26,7 +26,7 @@ export class WorkerPlacement implements ServicePlacement {
   constructor({ service, kind, spec, policy, log, onChange }: WorkerPlacementOptions) {
     const init = { service, spec, maxBodyBytes: policy.maxBodyBytes };
     const start = { kind, init, log, killAfterMs: policy.killAfterMs };
-    const pool: WorkerPool<RemoteService> = new WorkerPool({
+    const pool = new WorkerPool<RemoteService>({
       service,
       kind,
       workers: policy.workers,
