@@ -5,7 +5,7 @@ import type { Service, ServiceContext } from "./service.ts";
 
 /**
  * Where a service runs: on the thread that does I/O, on worker threads, or in child processes of its own. A process costs more memory and some
- * 50 µs a call, and nothing that happens in it reaches the server: native code that aborts, a heap that overflows, a call that hangs.
+ * 60 µs a call, and nothing that happens in it reaches the server: native code that aborts, a heap that overflows, a call that hangs.
  */
 export type Placement = "inline" | "thread" | "process";
 

@@ -1,7 +1,9 @@
 import { ServableError, errorFromData, messageOf } from "../../errors.ts";
 import type { Logger } from "../../service/service.ts";
 import type { HostMessage, WorkerInit } from "./messages.ts";
-import { openWorker, type WorkerKind, type WorkerLink } from "./worker-link.ts";
+import { openProcess } from "./process-link.ts";
+import { openThread } from "./thread-link.ts";
+import type { WorkerKind, WorkerLink } from "./worker-link.ts";
 
 /** How long a worker may take to close what it runs once nothing runs in it. */
 const stopTimeoutMs = 5_000;
@@ -51,7 +53,8 @@ export class WorkerHost<To extends object, From extends { readonly type: string 
     this.#exited = new Promise((resolve) => {
       exited = resolve;
     });
-    this.#link = openWorker(kind, entry, init, {
+    const open = kind === "process" ? openProcess : openThread;
+    this.#link = open(entry, init, {
       message: (message) => {
         this.#receive(message as HostMessage | From);
       },
