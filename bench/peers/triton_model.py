@@ -1,5 +1,11 @@
 """Triton's Python backend: gets the requests that Triton put together, and runs them as one batch."""
 
+import os
+import sys
+
+# Triton's interpreter does not look at PYTHONPATH by itself.
+sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)
+
 import numpy
 import triton_python_backend_utils as backend
 

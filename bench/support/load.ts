@@ -51,9 +51,9 @@ async function runWrk({ url, body, connections, seconds, core = 1 }: LoadPlan): 
 
 function wrkScript(body: string | readonly string[]): string {
   const head = 'wrk.method = "POST"\nwrk.headers["content-type"] = "application/json"\n';
-  if (typeof body === "string") return `${head}wrk.body = [[${body}]]\n`;
+  if (typeof body === "string") return `${head}wrk.body = [==[${body}]==]\n`;
   // Formatted once, so that a request costs no more than one that never changes.
-  return `${head}local bodies = { ${body.map((one) => `[[${one}]]`).join(",\n")} }
+  return `${head}local bodies = { ${body.map((one) => `[==[${one}]==]`).join(",\n")} }
 local requests, turn = {}, 0
 init = function() for index, body in ipairs(bodies) do requests[index] = wrk.format(nil, nil, nil, body) end end
 request = function()
