@@ -96,7 +96,10 @@ export function splitNamed(named: NamedArrays, rows: readonly number[]): NamedAr
   for (const [name, array] of Object.entries(named)) {
     splitOf(name, array, rows).forEach((part, index) => {
       const target = parts[index];
-      if (target !== undefined) target[name] = part;
+      if (target === undefined) return;
+      if (name !== "__proto__") target[name] = part;
+      // Assigned, it would be the object's prototype instead of an array of that name.
+      else Object.defineProperty(target, name, { value: part, enumerable: true });
     });
   }
   return parts;
