@@ -47,7 +47,7 @@ const explainedDisable = {
 };
 
 export default defineConfig(
-  globalIgnores(["dist/", "node_modules/", ".cache/", "coverage/", "templates/", "test/**/.*/"]),
+  globalIgnores(["dist/", "node_modules/", ".cache/", "coverage/", "templates/", "test/**/.*/", "bench/**/.*/"]),
   {
     linterOptions: { reportUnusedDisableDirectives: "error" },
     plugins: { servable: { rules: { "explained-disable": explainedDisable } } },

@@ -8,9 +8,12 @@ import { pinned, type Sample } from "./servers.ts";
 /** What to send, and for how long. */
 export interface LoadPlan {
   readonly url: string;
-  readonly body: string;
+  /** What is sent; of several, one after the other in turn. */
+  readonly body: string | readonly string[];
   readonly connections: number;
   readonly seconds: number;
+  /** The core that the load comes from; `"any"`: the system chooses. @default 1 */
+  readonly core?: number | "any" | undefined;
 }
 
 /** A load generator. */
@@ -27,16 +30,16 @@ export function createLoad(): Promise<Load> {
   return Promise.resolve({ name: "autocannon", run: runAutocannon });
 }
 
-async function runWrk({ url, body, connections, seconds }: LoadPlan): Promise<Sample> {
+async function runWrk({ url, body, connections, seconds, core = 1 }: LoadPlan): Promise<Sample> {
   const folder = await mkdtemp(join(tmpdir(), "servable-bench-"));
   try {
     const script = join(folder, "post.lua");
-    const lines = ['wrk.method = "POST"', `wrk.body = [[${body}]]`, 'wrk.headers["content-type"] = "application/json"'];
-    await writeFile(script, `${lines.join("\n")}\n`);
-    const text = await output(["wrk", "-t1", `-c${connections}`, `-d${seconds}s`, "--latency", "-s", script, url]);
-    const failed = /Non-2xx or 3xx responses: (\d+)/.exec(text);
-    if (failed !== null) throw new Error(`${failed[1] ?? "some"} requests to ${url} failed`);
+    await writeFile(script, wrkScript(body));
+    const text = await output(["wrk", "-t1", `-c${connections}`, `-d${seconds}s`, "--latency", "-s", script, url], core);
+    const failed = /Non-2xx or 3xx responses: \d+|Socket errors: .*/.exec(text);
+    if (failed !== null) throw new Error(`Requests to ${url} failed. ${failed[0]}`);
     return {
+      requests: Number(find(text, /(\d+) requests in/)),
       requestsPerSecond: Number(find(text, /Requests\/sec:\s+([\d.]+)/)),
       p50Ms: milliseconds(text, "50%"),
       p99Ms: milliseconds(text, "99%"),
@@ -46,19 +49,33 @@ async function runWrk({ url, body, connections, seconds }: LoadPlan): Promise<Sa
   }
 }
 
+function wrkScript(body: string | readonly string[]): string {
+  const head = 'wrk.method = "POST"\nwrk.headers["content-type"] = "application/json"\n';
+  if (typeof body === "string") return `${head}wrk.body = [==[${body}]==]\n`;
+  // Formatted once, so that a request costs no more than one that never changes.
+  return `${head}local bodies = { ${body.map((one) => `[==[${one}]==]`).join(",\n")} }
+local requests, turn = {}, 0
+init = function() for index, body in ipairs(bodies) do requests[index] = wrk.format(nil, nil, nil, body) end end
+request = function()
+  turn = turn % #requests + 1
+  return requests[turn]
+end
+`;
+}
+
 function milliseconds(text: string, percentile: string): number {
   const [, value = "", unit = ""] = new RegExp(`${percentile}\\s+([\\d.]+)(us|ms|s)`).exec(text) ?? [];
   return Number(value) * ({ us: 0.001, ms: 1, s: 1_000 }[unit] ?? Number.NaN);
 }
 
-async function runAutocannon({ url, body, connections, seconds }: LoadPlan): Promise<Sample> {
+async function runAutocannon({ url, body, connections, seconds, core = 1 }: LoadPlan): Promise<Sample> {
   const args = [
     "-m",
     "POST",
     "-H",
     "content-type=application/json",
     "-b",
-    body,
+    typeof body === "string" ? body : (body[0] ?? ""),
     "-c",
     String(connections),
     "-d",
@@ -66,18 +83,23 @@ async function runAutocannon({ url, body, connections, seconds }: LoadPlan): Pro
     "--json",
     url,
   ];
-  const text = await output(["npx", "--yes", "autocannon@8", ...args]);
-  const result = JSON.parse(text) as { requests: { average: number }; latency: { p50: number; p99: number }; non2xx: number };
+  const text = await output(["npx", "--yes", "autocannon@8", ...args], core);
+  const result = JSON.parse(text) as {
+    requests: { average: number; total: number };
+    latency: { p50: number; p99: number };
+    non2xx: number;
+  };
   if (result.non2xx > 0) throw new Error(`${result.non2xx} requests to ${url} failed`);
-  return { requestsPerSecond: result.requests.average, p50Ms: result.latency.p50, p99Ms: result.latency.p99 };
+  const { average, total } = result.requests;
+  return { requests: total, requestsPerSecond: average, p50Ms: result.latency.p50, p99Ms: result.latency.p99 };
 }
 
 function find(text: string, pattern: RegExp): string {
   return pattern.exec(text)?.[1] ?? "NaN";
 }
 
-function output(load: readonly string[]): Promise<string> {
-  const [command = "", ...args] = pinned(1, load);
+function output(load: readonly string[], core: number | "any"): Promise<string> {
+  const [command = "", ...args] = pinned(core === "any" ? undefined : core, load);
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "ignore"] });
     let text = "";

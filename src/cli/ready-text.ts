@@ -1,10 +1,10 @@
-import type { AnyServiceDefinition } from "../service/definition.ts";
+import type { AnyServiceDefinition, Placement } from "../service/definition.ts";
 import { shellWord } from "./print.ts";
 
 /** One service that is ready. */
 export interface ServedService {
   readonly definition: AnyServiceDefinition;
-  readonly placement: "inline" | "thread";
+  readonly placement: Placement;
   readonly workers: number;
 }
 
@@ -20,7 +20,8 @@ export interface ReadyFacts {
 export function readyText({ url, services, hasPage, needsToken }: ReadyFacts): string {
   const width = Math.max(...services.map(({ definition }) => definition.name.length));
   const lines = services.map(({ definition: { name }, placement, workers }) => {
-    const where = placement === "inline" ? "inline" : `${workers} ${workers === 1 ? "thread" : "threads"}`;
+    const where =
+      placement === "inline" ? "inline" : count(workers, placement === "thread" ? ["thread", "threads"] : ["process", "processes"]);
     return `  ${name.padEnd(width)}  POST /${name.padEnd(width)}  ${where}`;
   });
   const commands = services.flatMap(({ definition }) => curlCommand(definition, url, needsToken) ?? []);
@@ -38,6 +39,10 @@ export function readyText({ url, services, hasPage, needsToken }: ReadyFacts): s
     "",
     "",
   ].join("\n");
+}
+
+function count(number: number, [one, many]: readonly [string, string]): string {
+  return `${number} ${number === 1 ? one : many}`;
 }
 
 /** A command to try a service; undefined where nothing is known that it would take. */

@@ -109,7 +109,9 @@ async function tellReady(runtime: HttpRuntime, found: readonly FoundService[], p
   // Not in the log, whose level may hide it: whoever asked for workers is to know that there are none.
   if (withoutWorkers.length > 0) {
     const names = withoutWorkers.join(", ");
-    await writeError(`servable: workers has no effect on a service that runs inline (${names}); ask for placement thread, too.\n`);
+    await writeError(
+      `servable: workers has no effect on a service that runs inline (${names}); ask for placement thread or process, too.\n`,
+    );
   }
   const { url } = runtime;
   const isPretty = (plan.log.format ?? (process.stdout.isTTY ? "pretty" : "json")) === "pretty";

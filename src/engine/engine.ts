@@ -41,7 +41,16 @@ export interface EngineStatus {
   /** Why it is not ready, or degraded. */
   readonly reason: string | undefined;
   readonly services: Readonly<
-    Record<string, PlacementStatus & { readonly inFlight: number; readonly running: number; readonly queued: number }>
+    Record<
+      string,
+      PlacementStatus & {
+        readonly inFlight: number;
+        readonly running: number;
+        readonly queued: number;
+        /** How long a new request would wait for its turn, as measured. */
+        readonly expectedWaitMs: number;
+      }
+    >
   >;
 }
 
@@ -159,7 +168,7 @@ export class Engine {
    * @throws ServableError `not_found`, `not_ready` or `overloaded`
    */
   admit(name: string, options: AdmitOptions = {}): Execution {
-    return this.#execute(this.#enter(name), options);
+    return this.#execute(this.#enter(name, options.timeoutMs), options);
   }
 
   #execute(hosted: HostedService, options: AdmitOptions): Execution {
@@ -195,7 +204,7 @@ export class Engine {
     };
   }
 
-  #enter(name: string): HostedService {
+  #enter(name: string, timeoutMs = Infinity): HostedService {
     const hosted = this.#services.get(name);
     if (hosted === undefined) throw this.unknownService(name);
     if (this.#state !== "ready") {
@@ -203,8 +212,9 @@ export class Engine {
         this.#state === "stopping" || this.#state === "stopped" ? "The server is shutting down." : "The server is still starting.";
       throw new ServableError("not_ready", `${why} Try again soon.`, { retryAfterMs: 1_000 });
     }
+    const { concurrency, queue, deadlineMs } = hosted.policy;
+    this.#refuseTheLate(hosted, Math.min(timeoutMs, deadlineMs));
     if (hosted.gate.enter()) return hosted;
-    const { concurrency, queue } = hosted.policy;
     throw new ServableError(
       "overloaded",
       `Service '${name}' is at its limit: ${concurrency} requests run and ${queue} wait. Try again soon.`,
@@ -212,6 +222,17 @@ export class Engine {
         retryAfterMs: 1_000,
       },
     );
+  }
+
+  /** A request whose time would be over before its turn is told so at once, instead of waiting for nothing and in others' way. */
+  #refuseTheLate({ gate, service }: HostedService, timeoutMs: number): void {
+    const waitMs = gate.expectedWaitMs;
+    const lateMs = waitMs + gate.heldMs - timeoutMs;
+    if (waitMs === 0 || lateMs <= 0) return;
+    const wait = `would wait about ${Math.ceil(waitMs)} ms for its turn and then take ${Math.ceil(gate.heldMs)} ms`;
+    throw new ServableError("overloaded", `Service '${service}' is overloaded: a request ${wait}, and has only ${timeoutMs} ms.`, {
+      retryAfterMs: Math.ceil(lateMs),
+    });
   }
 
   /** The error for a service that does not exist; it lists those that do. */
@@ -232,7 +253,8 @@ export class Engine {
     let everyServiceReady = true;
     for (const [name, hosted] of this.#services) {
       const status = hosted.placementStatus();
-      services[name] = { ...status, inFlight: hosted.gate.inside, running: hosted.gate.running, queued: hosted.gate.waiting };
+      const { inside, running, waiting, expectedWaitMs } = hosted.gate;
+      services[name] = { ...status, inFlight: inside, running, queued: waiting, expectedWaitMs };
       if (status.ready === 0) everyServiceReady = false;
       if (status.ready < status.total) missing.push(`${name}: ${status.reason ?? "not ready"}`);
     }

@@ -42,6 +42,7 @@ export class Execution implements Waiter, Due<Execution> {
   #working = false;
   #request: EncodedRequest | undefined;
   #queuedAt = 0;
+  #slotSince = 0;
   /** A stream that was handed on and not yet begun. */
   #unread: EncodedStream | undefined;
   /** A stream of which the reader holds an item, and may never ask for the next one. */
@@ -104,6 +105,7 @@ export class Execution implements Waiter, Due<Execution> {
   /** Called by the gate, with the slot taken. */
   start(): void {
     const now = this.context.record("queue", this.#queuedAt);
+    this.#slotSince = now;
     // Placed here, the service tells its stages itself; of one placed elsewhere this is all that is known if it is cut off.
     this.context.begin("call", now);
     this.#state = "running";
@@ -266,7 +268,7 @@ export class Execution implements Waiter, Due<Execution> {
   }
 
   #leave(hadSlot: boolean): void {
-    if (hadSlot) this.#host.gate.release();
+    if (hadSlot) this.#host.gate.release(this.#slotSince);
     this.#host.gate.leave();
     this.#host.left();
   }

@@ -1,3 +1,5 @@
+import { WaitEstimate } from "./wait-estimate.ts";
+
 /** Someone who waits for a slot. */
 export interface Waiter {
   /** Called once, with the slot taken. */
@@ -12,6 +14,7 @@ export class Gate {
   readonly #concurrency: number;
   readonly #capacity: number;
   readonly #waiting = new Set<Waiter>();
+  readonly #estimate: WaitEstimate;
   #inside = 0;
   #running = 0;
   #handingOut = false;
@@ -19,6 +22,7 @@ export class Gate {
   constructor(concurrency: number, queue: number) {
     this.#concurrency = concurrency;
     this.#capacity = concurrency + queue;
+    this.#estimate = new WaitEstimate(concurrency);
   }
 
   /** Everything admitted and not yet gone. */
@@ -32,6 +36,15 @@ export class Gate {
   /** What waits for a slot. */
   get waiting(): number {
     return this.#waiting.size;
+  }
+
+  /** How long a new request would wait for a slot, as far as that was measured; 0 while one is free. */
+  get expectedWaitMs(): number {
+    return this.#running < this.#concurrency ? 0 : this.#estimate.waitMs(this.#waiting.size);
+  }
+  /** How long a request holds its slot while all are taken; 0 before that was measured. */
+  get heldMs(): number {
+    return this.#estimate.heldMs;
   }
 
   /**
@@ -65,8 +78,13 @@ export class Gate {
     return this.#waiting.delete(waiter);
   }
 
-  /** Gives a slot back; the next in the queue gets it. */
-  release(): void {
+  /**
+   * Gives a slot back; the next in the queue gets it.
+   *
+   * @param since - when it was taken (`performance.now()`)
+   */
+  release(since: number): void {
+    if (this.#running === this.#concurrency) this.#estimate.observe(performance.now() - since);
     this.#running -= 1;
     // What starts may end at once and come back here. The loop goes on with it then: a recursion would grow with the queue.
     if (this.#handingOut) return;

@@ -11,7 +11,7 @@ import type { BatchRunEvent, EngineLogger, WorkerEvent } from "./observer.ts";
 import { InferencePlacement } from "./placement/inference.ts";
 import { InlinePlacement } from "./placement/inline.ts";
 import type { PlacementStatus, ServicePlacement } from "./placement/placement.ts";
-import { ThreadPlacement } from "./placement/thread.ts";
+import { WorkerPlacement } from "./placement/worker-placement.ts";
 import { resolvePolicy, type ResolvedPolicy } from "./policy.ts";
 
 /** What a {@link HostedService} is made of. */
@@ -92,17 +92,26 @@ export class HostedService implements ExecutionHost {
 
   #place({ spec, workerChanged, batchRun }: HostedServiceOptions): ServicePlacement {
     const { definition, policy, log } = this;
-    if (policy.placement === "inline") return new InlinePlacement(definition, log, policy);
+    if (policy.stageWorkers > 0 && (policy.placement === "inline" || definition.loadModel === undefined)) {
+      throw new ServableError(
+        "invalid_config",
+        `Service '${definition.name}': policy.stages is for a service with a model of its own on workers (defineInference), and this one ` +
+          (policy.placement === "inline" ? 'is placed "inline".' : "has none."),
+      );
+    }
+    if (policy.placement === "inline") return new InlinePlacement({ definition, log, policy, onChange: workerChanged });
+    const kind = policy.placement;
     if (spec === undefined) {
       throw new ServableError(
         "invalid_config",
-        `Service '${definition.name}' runs on a thread, which constructs it anew: say where from, { module: import.meta.url, export: "…" }, ` +
+        `Service '${definition.name}' runs ${kind === "process" ? "in a process" : "on a thread"}, which constructs it anew: say where from, { module: import.meta.url, export: "…" }, ` +
           'instead of giving the object, or ask for policy: { placement: "inline" }.',
       );
     }
     if (definition.loadModel !== undefined) {
       return new InferencePlacement({
         definition,
+        kind,
         spec,
         policy,
         log,
@@ -113,6 +122,6 @@ export class HostedService implements ExecutionHost {
         admitted: () => this.gate.inside,
       });
     }
-    return new ThreadPlacement({ service: definition.name, spec, policy, log, onChange: workerChanged });
+    return new WorkerPlacement({ service: definition.name, kind, spec, policy, log, onChange: workerChanged });
   }
 }

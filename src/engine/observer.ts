@@ -22,9 +22,11 @@ export interface RequestEvent {
 export interface WorkerEvent {
   readonly service: string;
   readonly worker: number;
-  readonly change: "ready" | "crashed" | "restarting" | "crash_loop" | "stopped";
+  readonly change: "warmed_up" | "ready" | "crashed" | "restarting" | "crash_loop" | "stopped";
   /** From start to ready, in milliseconds. */
   readonly startMs?: number | undefined;
+  /** How long its warm-up requests took, in milliseconds. */
+  readonly warmupMs?: number | undefined;
   readonly reason?: string | undefined;
 }
 

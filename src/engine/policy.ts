@@ -12,12 +12,21 @@ export interface ResolvedPolicy {
   readonly concurrency: number;
   readonly queue: number;
   readonly deadlineMs: number;
+  readonly killAfterMs: number;
   readonly batching: ResolvedBatchPolicy;
   readonly maxBodyBytes: number;
+  /** Threads for the stages around a model; 0 where they run on the thread that does I/O. */
+  readonly stageWorkers: number;
+  readonly devices: readonly number[];
+}
+
+/** The device of a worker: one after the other, and from the first one again. */
+export function deviceOf({ devices }: ResolvedPolicy, worker: number): number | undefined {
+  return devices[worker % Math.max(1, devices.length)];
 }
 
 /** A policy can come from JavaScript or a file, so its words are checked. */
-const placements: readonly string[] = ["inline", "thread"] satisfies readonly Placement[];
+const placements: readonly string[] = ["inline", "thread", "process"] satisfies readonly Placement[];
 
 /**
  * Fills in the defaults; what `override` says wins over the definition.
@@ -30,7 +39,7 @@ export function resolvePolicy(definition: AnyServiceDefinition, override: Servic
   if (placement !== undefined && !placements.includes(placement)) {
     throw new ServableError(
       "invalid_config",
-      `Service '${definition.name}': placement must be "inline" or "thread", not ${JSON.stringify(placement)}.`,
+      `Service '${definition.name}': placement must be "inline", "thread" or "process", not ${JSON.stringify(placement)}.`,
     );
   }
   const limit = (name: string, value: number, least: number): number => {
@@ -47,6 +56,9 @@ export function resolvePolicy(definition: AnyServiceDefinition, override: Servic
     concurrency: limit("concurrency", override.concurrency ?? own.concurrency ?? 64, 1),
     queue: limit("queue", override.queue ?? own.queue ?? 256, 0),
     deadlineMs: limit("deadlineMs", override.deadlineMs ?? own.deadlineMs ?? 30_000, 1),
+    killAfterMs: limit("killAfterMs", override.killAfterMs ?? own.killAfterMs ?? 5_000, 1),
+    stageWorkers: limit("stages.workers", (override.stages ?? own.stages)?.workers ?? 0, 0),
+    devices: (override.devices ?? own.devices ?? []).map((device) => limit("devices", device, 0)),
     batching: resolveBatchPolicy(override.batching ?? own.batching),
     maxBodyBytes: limit("maxBodyBytes", override.maxBodyBytes ?? own.maxBodyBytes ?? 16 * 1024 * 1024, 1),
   });

@@ -25,6 +25,8 @@ export interface ModelRunOptions {
   readonly context?: ModelCaller | undefined;
   /** Aborted when nobody wants the answer any more. A run that has not started by then never does. */
   readonly signal?: AbortSignal | undefined;
+  /** Where runs are put together: lower numbers go first. @default 0 */
+  readonly priority?: number | undefined;
 }
 
 /**

@@ -38,11 +38,13 @@ export class CallContext implements ServiceContext {
   readonly stages: StageTime[] = [];
   /** Called once when the call is aborted, before the signal fires: how a placement passes the abort on. */
   onAbort: ((reason: ServableError) => void) | undefined;
+  #watchers: ((reason: ServableError) => void)[] | undefined;
   readonly #readMetadata: (() => Readonly<Record<string, string>>) | undefined;
   #metadata: Readonly<Record<string, string>> | undefined;
   readonly #makeLog: (() => Logger) | undefined;
   #log: Logger | undefined;
   #controller: AbortController | undefined;
+  readonly #given: number | undefined;
   #deadline: number | undefined;
   readonly #expiresAt: number;
   #abortReason: ServableError | undefined;
@@ -51,13 +53,18 @@ export class CallContext implements ServiceContext {
 
   constructor(init: CallContextInit = {}) {
     this.requestId = init.requestId ?? newRequestId();
-    this.#deadline = init.deadline;
+    this.#given = this.#deadline = init.deadline;
     this.#expiresAt = init.expiresAt ?? Infinity;
     this.#readMetadata = init.metadata;
     this.#makeLog = init.log;
   }
 
-  /** Told in the time of the calendar, for code on other threads and machines; worked out when first asked for. */
+  /** The deadline on the clock of `performance.now()`. */
+  get expiresAt(): number {
+    return this.#given === undefined ? this.#expiresAt : performance.now() + this.#given - Date.now();
+  }
+
+  /** Told in the time of the calendar, for code on other threads and machines; worked out when it is asked for. */
   get deadline(): number {
     this.#deadline ??= this.#expiresAt === Infinity ? Infinity : Date.now() + this.#expiresAt - performance.now();
     return this.#deadline;
@@ -91,11 +98,25 @@ export class CallContext implements ServiceContext {
     if (this.#abortReason !== undefined) throw this.#abortReason;
   }
 
+  /** Calls back once when the call is aborted, before the signal fires: how placements pass the abort on, with no signal made for it. */
+  watchAbort(callback: (reason: ServableError) => void): void {
+    this.#watchers ??= [];
+    this.#watchers.push(callback);
+  }
+
+  unwatchAbort(callback: (reason: ServableError) => void): void {
+    const index = this.#watchers?.indexOf(callback) ?? -1;
+    if (index !== -1) this.#watchers?.splice(index, 1);
+  }
+
   /** Aborts the call; the first reason stays. */
   abort(reason: ServableError): void {
     if (this.#abortReason !== undefined) return;
     this.#abortReason = reason;
     this.onAbort?.(reason);
+    const watchers = this.#watchers;
+    this.#watchers = undefined;
+    if (watchers !== undefined) for (const callback of watchers) callback(reason);
     this.#controller?.abort(reason);
   }
 

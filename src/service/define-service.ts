@@ -148,6 +148,7 @@ export function makeDefinition<N extends string, I, O, W extends ClientTypes>(
     example: info.example,
     model: info.model ?? false,
     loadModel: info.loadModel,
+    warmup: info.warmup ?? [],
     policy: Object.freeze({ ...info.policy }),
     create,
     call: (argument: unknown, context?: Partial<ServiceContext>) =>

@@ -1,10 +1,13 @@
 import type { RequestHandler, ResponseHandler } from "./handlers/handler.ts";
 import type { JsonSchema, Schema, StreamSchema } from "./schema.ts";
-import type { Model } from "../model/model.ts";
-import type { MaybePromise, Service, ServiceContext } from "./service.ts";
+import type { ModelLoader } from "./model-loader.ts";
+import type { Service, ServiceContext } from "./service.ts";
 
-/** Where a service runs: on the thread that does I/O, or on worker threads of its own. */
-export type Placement = "inline" | "thread";
+/**
+ * Where a service runs: on the thread that does I/O, on worker threads, or in child processes of its own. A process costs more memory and some
+ * 60 µs a call, and nothing that happens in it reaches the server: native code that aborts, a heap that overflows, a call that hangs.
+ */
+export type Placement = "inline" | "thread" | "process";
 
 /** How the requests of one model are put together. */
 export interface BatchPolicy {
@@ -20,7 +23,7 @@ export interface BatchPolicy {
 export interface ServicePolicy {
   /** @default "thread" for a service that says it has a model (`model: true`), else "inline" */
   readonly placement?: Placement | undefined;
-  /** Worker threads, each with its own instance. @default 1 */
+  /** Worker threads or processes, each with its own instance. @default 1 */
   readonly workers?: number | undefined;
   /** Requests that run at the same time, over all workers. @default 64 */
   readonly concurrency?: number | undefined;
@@ -28,6 +31,20 @@ export interface ServicePolicy {
   readonly queue?: number | undefined;
   /** Time for one answer, from its arrival; of a stream: to the first item, then between items. @default 30000 */
   readonly deadlineMs?: number | undefined;
+  /**
+   * In processes: how long a call that was given up, since its deadline passed or its client went away, may go on. Then, unless its process
+   * works on another that is wanted, the process is killed and a new one started. Elsewhere such a call can't be stopped. @default 5000
+   */
+  readonly killAfterMs?: number | undefined;
+  /**
+   * Threads of their own for the stages around a model (`preprocess` and `postprocess` of an `InferenceService`), for stages that compute for
+   * long: on the thread that does I/O they would hold up everything else.
+   *
+   * @default none: they run on the thread that does I/O
+   */
+  readonly stages?: { readonly workers: number } | undefined;
+  /** The device of each worker, by number, from the first one again where there are more workers: its model is loaded with it (`place.device`). @default none */
+  readonly devices?: readonly number[] | undefined;
   /** How requests are put together for the service's model; for services that `defineInference` made. */
   readonly batching?: BatchPolicy | undefined;
   /** Largest body, and largest item of an input stream. @default 16 MiB */
@@ -54,10 +71,17 @@ export interface ServiceInfo {
   readonly jsonSchema?: { readonly input?: JsonSchema | undefined; readonly output?: JsonSchema | undefined } | undefined;
   /** An input to try, shown by the page and by OpenAPI. */
   readonly example?: unknown;
+  /**
+   * Requests that are run, as a client's would be and unseen by it, wherever the service is placed, before it is ready: a model's first runs are its slowest.
+   * One that fails keeps the service from starting. With batching each runs alone and in a full batch.
+   *
+   * @default none
+   */
+  readonly warmup?: readonly unknown[] | undefined;
   /** Whether it runs a model, which blocks its thread: such services are placed on a thread unless they ask for another place. */
   readonly model?: boolean | undefined;
   /** Loads the model that the engine places, for services that leave that to the engine. */
-  readonly loadModel?: (() => MaybePromise<Model>) | undefined;
+  readonly loadModel?: ModelLoader | undefined;
   /** How it is run. */
   readonly policy?: ServicePolicy | undefined;
 }
@@ -98,9 +122,10 @@ export interface ServiceDefinition<N extends string = string, I = unknown, O = u
   readonly inputJsonSchema: JsonSchema | undefined;
   readonly outputJsonSchema: JsonSchema | undefined;
   readonly example: unknown;
+  readonly warmup: readonly unknown[];
   readonly model: boolean;
   /** Loads the model that the engine places apart from the service; undefined where it leaves that to the service. */
-  readonly loadModel: (() => MaybePromise<Model>) | undefined;
+  readonly loadModel: ModelLoader | undefined;
   readonly policy: ServicePolicy;
   /** Constructs an instance, without `setup`. */
   create(): Service<I, O>;

@@ -1,5 +1,5 @@
-import { ServableError } from "../errors.ts";
-import { toCallContext, type CallContext } from "./call-context.ts";
+import { ServableError, messageOf } from "../errors.ts";
+import { CallContext, toCallContext } from "./call-context.ts";
 import { isThenable } from "./chain.ts";
 import { callChecked, stageFailure, type Codec } from "./checked-call.ts";
 import type { ServiceDefinition } from "./definition.ts";
@@ -8,7 +8,7 @@ import { JsonHandler } from "./handlers/json-handler.ts";
 import { negotiateResponse, selectRequestHandler, selectResponseHandler } from "./handlers/negotiate.ts";
 import { ndjsonItems } from "./ndjson-input.ts";
 import { untilAborted } from "./until-aborted.ts";
-import { Service, type MaybePromise, type ServiceContext } from "./service.ts";
+import { Service, isAsyncIterable, type MaybePromise, type ServiceContext } from "./service.ts";
 
 /** A request as bytes. */
 export interface EncodedRequest {
@@ -61,6 +61,23 @@ export class FullService<I = unknown, O = unknown> extends Service<EncodedReques
 
   override async setup(...context: Parameters<NonNullable<Service["setup"]>>): Promise<void> {
     await this.#service.setup?.(...context);
+  }
+
+  /**
+   * Runs requests for nobody: what the service compiles, fetches or allocates at its first calls is there afterwards.
+   *
+   * @throws ServableError `load_failed` that names the request which failed
+   */
+  async warmUp(requests: readonly unknown[]): Promise<void> {
+    for (const [index, request] of requests.entries()) {
+      try {
+        const context = new CallContext({ requestId: `warmup-${index + 1}` });
+        const result: unknown = await callChecked(this.#service, this.#coding, request, context, false);
+        if (isAsyncIterable(result)) for await (const _item of result);
+      } catch (thrown) {
+        throw new ServableError("load_failed", `warm-up request ${index + 1} failed: ${messageOf(thrown)}`, { cause: thrown });
+      }
+    }
   }
 
   override async close(): Promise<void> {

@@ -1,14 +1,23 @@
 import { ServableError } from "../errors.ts";
-import type { Model } from "../model/model.ts";
+import type { NamedArrays } from "../tensor/named-arrays.ts";
+import { namedArraysBatcher } from "./array-batchers.ts";
+import { BatchedModel } from "./batched-model.ts";
+import type { Batcher } from "./batcher.ts";
 import { makeDefinition } from "./define-service.ts";
 import type { ServiceDefinition, ServiceInfo } from "./definition.ts";
 import { chain } from "./chain.ts";
 import type { CallInput, CallOutput, RequestOption, ResponseOption, SchemaOption, StreamableSchemaOption, WireOf } from "./inference.ts";
+import type { ModelLoader } from "./model-loader.ts";
 import type { Processor } from "./processor.ts";
 import { Service, type MaybePromise, type ServiceContext, type SetupContext } from "./service.ts";
 
-/** Loads a model where it is to run. */
-export type ModelLoader = () => MaybePromise<Model>;
+/** How an {@link InferenceService} runs its model. */
+export interface InferenceOptions<I> {
+  /** How the model's inputs of several requests are put together. @default {@link namedArraysBatcher} */
+  readonly batcher?: Batcher<NamedArrays, NamedArrays> | undefined;
+  /** Whose turn it is where requests wait for the model: lower numbers go first. @default 0 for all */
+  priority?(request: I, context: ServiceContext): number;
+}
 
 /**
  * A {@link Processor} around a model. In a runtime the engine places the model on a thread of its own and puts the inputs of
@@ -17,36 +26,39 @@ export type ModelLoader = () => MaybePromise<Model>;
 export class InferenceService<I = unknown, O = unknown> extends Service<I, O> {
   readonly #processor: Processor<I, O>;
   readonly #loadModel: ModelLoader;
-  #model: Model | undefined;
-  /** Whether the model was loaded here, and so is closed here. */
-  #own = false;
+  readonly #options: InferenceOptions<I>;
+  /** How the model's inputs of several requests are put together: where its stages run elsewhere, the engine asks for it. */
+  readonly batcher: Batcher<NamedArrays, NamedArrays>;
+  #model: BatchedModel<NamedArrays, NamedArrays> | undefined;
 
-  constructor(processor: Processor<I, O>, loadModel: ModelLoader) {
+  constructor(processor: Processor<I, O>, loadModel: ModelLoader, options: InferenceOptions<I> = {}) {
     super();
     this.#processor = processor;
     this.#loadModel = loadModel;
+    this.#options = options;
+    this.batcher = options.batcher ?? namedArraysBatcher();
   }
 
   override async setup(context: SetupContext): Promise<void> {
-    this.#own = context.model === undefined;
-    this.#model = context.model ?? (await this.#loadModel());
+    this.#model = await BatchedModel.open(this.batcher, this.#loadModel, context);
   }
 
   override call(request: I, context: ServiceContext): MaybePromise<O> {
     const model = this.#model;
     if (model === undefined) throw new ServableError("not_ready", "The service has not been set up: await setup() first.");
+    const priority = this.#options.priority?.(request, context);
     return chain(
       context.stage("preprocess", () => this.#processor.preprocess(request, context)),
       (inputs) =>
         chain(
-          context.stage("model", () => model.run(inputs, { context })),
+          context.stage("model", () => model.run(inputs, { context, priority })),
           (outputs) => context.stage("postprocess", () => this.#processor.postprocess(outputs, request, context)),
         ),
     );
   }
 
   override async close(): Promise<void> {
-    if (this.#own) await this.#model?.close();
+    await this.#model?.close();
     this.#model = undefined;
   }
 }
@@ -61,7 +73,8 @@ export interface DefineInferenceOptions<
 >
   extends
     Omit<ServiceInfo, "name" | "input" | "output" | "request" | "response" | "model" | "loadModel">,
-    Processor<CallInput<S, Q>, CallOutput<T, P>> {
+    Processor<CallInput<S, Q>, CallOutput<T, P>>,
+    InferenceOptions<CallInput<S, Q>> {
   readonly name: N;
   readonly input?: S;
   readonly output?: T;
@@ -102,5 +115,5 @@ export function defineInference<
   options: DefineInferenceOptions<N, S, T, Q, P>,
 ): ServiceDefinition<N, CallInput<S, Q>, CallOutput<T, P>, WireOf<S, T, Q, P, CallInput<S, Q>, CallOutput<T, P>>> {
   const { model, ...info } = options;
-  return makeDefinition({ ...info, model: true, loadModel: model }, () => new InferenceService(options, model));
+  return makeDefinition({ ...info, model: true, loadModel: model }, () => new InferenceService(options, model, options));
 }

@@ -1,6 +1,9 @@
 import type { Model } from "../model/model.ts";
-/** A value or a promise of it. */
-export type MaybePromise<T> = T | Promise<T>;
+import type { Gather } from "./batcher.ts";
+import type { MaybePromise } from "./maybe-promise.ts";
+import type { ModelPlace } from "./model-loader.ts";
+
+export type { MaybePromise } from "./maybe-promise.ts";
 
 /** What `call` may give: one value, a promise of it, or a stream of values. */
 export type CallResult<O> = MaybePromise<O> | MaybePromise<AsyncIterable<O>>;
@@ -44,6 +47,10 @@ export interface SetupContext {
   readonly signal: AbortSignal;
   /** The model, where the engine has placed it apart from the service; undefined where the service loads it itself. */
   readonly model?: Model | undefined;
+  /** Runs requests on that model, put together by a batcher; defined where `model` is. */
+  readonly gather?: Gather | undefined;
+  /** Which worker of the service this is, and its device. */
+  readonly place?: ModelPlace | undefined;
   /** A logger whose lines carry the service. */
   readonly log: Logger;
 }

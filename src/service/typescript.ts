@@ -3,7 +3,7 @@ import { ServableError } from "../errors.ts";
 let registered: Promise<void> | undefined;
 
 /**
- * Lets this thread import TypeScript. Each worker thread calls it for itself: `node --import tsx` does not reach them.
+ * Lets this thread import TypeScript. Each worker, thread or process, calls it for itself: `node --import tsx` does not reach them.
  *
  * @throws ServableError `missing_dependency`
  */

@@ -73,7 +73,8 @@ export function requestLog(log: EngineLogger): Observer {
     workerChanged(event: WorkerEvent): void {
       const { change, ...fields } = event;
       const text = `worker ${change.replace("_", " ")}`;
-      if (change === "ready" || change === "stopped") log.info({ ...fields, startMs: fields.startMs && round(fields.startMs) }, text);
+      const times = { startMs: fields.startMs && round(fields.startMs), warmupMs: fields.warmupMs && round(fields.warmupMs) };
+      if (change === "ready" || change === "stopped" || change === "warmed_up") log.info({ ...fields, ...times }, text);
       else log.error(fields, text);
     },
   };

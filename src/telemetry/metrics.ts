@@ -70,6 +70,13 @@ export class Metrics implements Observer {
     registers: [this.registry],
   });
 
+  readonly #warmupTime = new Gauge({
+    name: "servable_worker_warmup_seconds",
+    help: "Time that the last warm-up took, before its worker was ready.",
+    labelNames: ["service"],
+    registers: [this.registry],
+  });
+
   constructor() {
     collectDefaultMetrics({ register: this.registry });
   }
@@ -89,6 +96,11 @@ export class Metrics implements Observer {
     };
     gauge("servable_requests_running", "Requests that hold a slot.", ({ running }) => running);
     gauge("servable_requests_queued", "Requests that wait for a slot.", ({ queued }) => queued);
+    gauge(
+      "servable_expected_wait_seconds",
+      "How long a new request would wait for a slot, as measured.",
+      (status) => status.expectedWaitMs / 1_000,
+    );
     gauge("servable_requests_in_flight", "Requests admitted and not yet gone, bodies still arriving included.", ({ inFlight }) => inFlight);
     gauge("servable_workers_ready", "Places that take requests.", ({ ready }) => ready);
     gauge("servable_workers", "Places that there should be.", ({ total }) => total);
@@ -119,6 +131,7 @@ export class Metrics implements Observer {
   workerChanged(event: WorkerEvent): void {
     const { service } = event;
     if (event.change === "crashed") this.#restarts.inc({ service });
+    if (event.warmupMs !== undefined) this.#warmupTime.set({ service }, event.warmupMs / 1_000);
     if (event.startMs !== undefined) this.#startTime.set({ service }, event.startMs / 1_000);
   }
 }

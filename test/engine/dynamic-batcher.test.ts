@@ -5,6 +5,7 @@ import { resolveBatchPolicy } from "../../src/engine/batching/batch-policy.ts";
 import { DynamicBatcher, type BatchEvent } from "../../src/engine/batching/dynamic-batcher.ts";
 import { ServableError } from "../../src/errors.ts";
 import type { BatchPolicy } from "../../src/service/definition.ts";
+import { callerOf } from "../../src/engine/batching/caller.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
 interface Request {
@@ -143,7 +144,7 @@ describe("keeping requests apart", () => {
     const held = batcher.submit({ id: -1, shape: "held" });
     await clock.advance(0);
     const aborter = new AbortController();
-    const queued = Array.from({ length: 10_000 }, (_, id) => batcher.submit({ id }, { signal: aborter.signal }));
+    const queued = Array.from({ length: 10_000 }, (_, id) => batcher.submit({ id }, { caller: callerOf(aborter.signal) }));
     const settled = Promise.allSettled(queued);
     aborter.abort(new ServableError("cancelled", "gone"));
     await clock.advance(100);
@@ -156,7 +157,7 @@ describe("keeping requests apart", () => {
   test("a signal that outlives its requests keeps nothing of them", async () => {
     const { batcher, clock } = bench({ maxRows: 4 });
     const { signal } = new AbortController();
-    const answers = Promise.allSettled([1, 2].map((id) => batcher.submit({ id, poison: id === 2 }, { signal })));
+    const answers = Promise.allSettled([1, 2].map((id) => batcher.submit({ id, poison: id === 2 }, { caller: callerOf(signal) })));
     expect(getEventListeners(signal, "abort")).toHaveLength(2);
     await clock.advance(100);
     expect((await answers).map(codeOf)).toEqual(["ok", "Error: poisoned"]);
@@ -200,7 +201,9 @@ test("whatever arrives, each gets its own answer once, no batch is too large or 
         for (const [id, { gapMs, rows, shape, priority, poison, cancelAfterMs }] of arrivals.entries()) {
           made.expected = arrivals.length - id - 1;
           const aborter = new AbortController();
-          outcomes.push(Promise.allSettled([made.batcher.submit({ id, rows, shape, poison }, { priority, signal: aborter.signal })]));
+          outcomes.push(
+            Promise.allSettled([made.batcher.submit({ id, rows, shape, poison }, { priority, caller: callerOf(aborter.signal) })]),
+          );
           if (cancelAfterMs !== undefined) made.clock.after(cancelAfterMs, () => aborter.abort(new ServableError("cancelled", "gone")));
           await made.clock.advance(gapMs);
         }

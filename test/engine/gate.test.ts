@@ -28,10 +28,10 @@ describe("slots", () => {
     const order: string[] = [];
     for (const name of ["a", "b", "c", "d", "e"]) gate.acquire(waiter(order, name));
     expect(order).toEqual(["a", "b"]);
-    gate.release();
+    gate.release(performance.now());
     expect(order).toEqual(["a", "b", "c"]);
-    gate.release();
-    gate.release();
+    gate.release(performance.now());
+    gate.release(performance.now());
     expect(order).toEqual(["a", "b", "c", "d", "e"]);
     expect([gate.running, gate.waiting]).toEqual([2, 0]);
   });
@@ -44,7 +44,7 @@ describe("slots", () => {
     expect(gate.forsake(second)).toBe(true);
     expect(gate.forsake(second)).toBe(false);
     expect(gate.forsake(first)).toBe(false);
-    gate.release();
+    gate.release(performance.now());
     expect(order).toEqual(["first", "third"]);
   });
 
@@ -56,11 +56,11 @@ describe("slots", () => {
       gate.acquire({
         start() {
           started += 1;
-          gate.release();
+          gate.release(performance.now());
         },
       });
     }
-    gate.release();
+    gate.release(performance.now());
     expect(started).toBe(10_000);
     expect([gate.running, gate.waiting]).toEqual([0, 0]);
   });
@@ -73,13 +73,13 @@ describe("slots", () => {
       start() {
         order.push("b");
         gate.acquire(waiter(order, "d"));
-        gate.release();
+        gate.release(performance.now());
       },
     });
     gate.acquire(waiter(order, "c"));
-    gate.release();
+    gate.release(performance.now());
     expect(order).toEqual(["a", "b", "c"]);
-    gate.release();
+    gate.release(performance.now());
     expect(order).toEqual(["a", "b", "c", "d"]);
     expect([gate.running, gate.waiting]).toEqual([1, 0]);
   });
@@ -105,7 +105,7 @@ test("whatever the order, counts stay within limits and end at zero", () => {
       };
       const finish = (index: number): void => {
         running.splice(index % running.length, 1);
-        gate.release();
+        gate.release(performance.now());
         gate.leave();
       };
       for (const [action, pick] of list) {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { InlinePlacement } from "../../src/engine/placement/inline.ts";
-import { ThreadPlacement } from "../../src/engine/placement/thread.ts";
+import { WorkerPlacement } from "../../src/engine/placement/worker-placement.ts";
 import { resolvePolicy } from "../../src/engine/policy.ts";
 import { defineService } from "../../src/service/define-service.ts";
 import { CallContext } from "../../src/service/call-context.ts";
@@ -12,13 +12,19 @@ const soon = { code: "not_ready", retryAfterMs: 1_000 };
 
 describe("a place that is not ready says when to come again", () => {
   test("inline", () => {
-    const placement = new InlinePlacement(service, keepLog(), resolvePolicy(service, {}));
+    const placement = new InlinePlacement({
+      definition: service,
+      log: keepLog(),
+      policy: resolvePolicy(service, {}),
+      onChange: () => undefined,
+    });
     expect(() => placement.run(request, new CallContext())).toThrow(expect.objectContaining(soon));
   });
 
   test("on threads, to who waits for one and who comes later", async () => {
-    const placement = new ThreadPlacement({
+    const placement = new WorkerPlacement({
       service: "s",
+      kind: "thread",
       spec: { module: "file:///none.js" },
       policy: resolvePolicy(service, { placement: "thread" }),
       log: keepLog(),

@@ -13,6 +13,9 @@ test("every limit has a finite default", () => {
     concurrency: 64,
     queue: 256,
     deadlineMs: 30_000,
+    killAfterMs: 5_000,
+    stageWorkers: 0,
+    devices: [],
     batching: { maxRows: 1, maxDelayMs: 0, preferredRows: new Set() },
     maxBodyBytes: 16 * 1024 * 1024,
   });
@@ -49,7 +52,7 @@ describe("what is no limit", () => {
 
   test("a placement that does not exist", () => {
     // @ts-expect-error -- what a JavaScript user may write
-    expect(() => resolvePolicy(withPolicy({ placement: "gpu" }))).toThrow(/placement must be "inline" or "thread", not "gpu"/);
+    expect(() => resolvePolicy(withPolicy({ placement: "gpu" }))).toThrow(/placement must be "inline", "thread" or "process", not "gpu"/);
   });
 
   test("a queue of 0 is one", () => {

@@ -1,5 +1,6 @@
 import { ServableError } from "../../errors.ts";
 import type { ResolvedBatchPolicy } from "./batch-policy.ts";
+import type { Caller } from "./caller.ts";
 import { systemClock, type Clock } from "./clock.ts";
 import { ItemQueue, type QueuedItem } from "./item-queue.ts";
 
@@ -17,6 +18,12 @@ export interface BatchEvent {
   readonly failed: boolean;
 }
 
+/** A batch while it runs. */
+export interface RunningBatch {
+  /** Told when nobody waits for any of its requests any more; whoever runs the batch sets it. */
+  onGivenUp: (() => void) | undefined;
+}
+
 /** What a {@link DynamicBatcher} stands between. */
 export interface BatcherOptions<I, O> {
   readonly policy: ResolvedBatchPolicy;
@@ -29,7 +36,7 @@ export interface BatcherOptions<I, O> {
   /** How many requests are on their way here and not here yet: with none, waiting gains nothing. */
   expected(): number;
   /** Runs a batch; gives one output for each input, in order. */
-  run(inputs: readonly I[]): Promise<readonly O[]>;
+  run(inputs: readonly I[], batch: RunningBatch): Promise<readonly O[]>;
   readonly onBatch?: ((event: BatchEvent) => void) | undefined;
   /** @default the real time */
   readonly clock?: Clock | undefined;
@@ -41,7 +48,8 @@ export interface SubmitOptions {
   readonly priority?: number | undefined;
   /** When its answer is due, on the batcher's clock. @default never */
   readonly deadline?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
+  /** Who tells when nobody wants the answer any more. */
+  readonly caller?: Caller | undefined;
 }
 
 /**
@@ -84,19 +92,22 @@ export class DynamicBatcher<I, O> {
       throw new ServableError("invalid_request", `One request may have at most ${maxRows} rows; this one has ${rows}.`);
     }
     return new Promise((resolve, reject) => {
-      const { signal } = options;
-      if (signal?.aborted === true) {
-        reject(signal.reason as Error);
+      const { caller } = options;
+      if (caller?.abortReason !== undefined) {
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a caller's reason is handed on as it is
+        reject(caller.abortReason);
         return;
       }
-      const onAbort = (): void => {
+      const onAbort = (reason: unknown): void => {
         // A queued one leaves; a running one keeps its place in the batch, and nobody reads its output.
         item.cancelled = true;
         this.#queue.delete(item);
-        reject(signal?.reason as Error);
+        item.onCancel?.();
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as above
+        reject(reason);
       };
-      // A signal may outlive its request, and serve many.
-      const forget = (): void => signal?.removeEventListener("abort", onAbort);
+      // A caller may outlive the request, and make many.
+      const forget = (): void => caller?.unwatchAbort(onAbort);
       const item: QueuedItem<I, O> = {
         input,
         rows,
@@ -106,6 +117,7 @@ export class DynamicBatcher<I, O> {
         enqueuedAt: this.#clock.now(),
         alone: false,
         cancelled: false,
+        onCancel: undefined,
         resolve: (output) => {
           forget();
           resolve(output);
@@ -116,7 +128,7 @@ export class DynamicBatcher<I, O> {
           reject(reason);
         },
       };
-      signal?.addEventListener("abort", onAbort, { once: true });
+      caller?.watchAbort(onAbort);
       this.#queue.add(item);
       this.#schedule();
     });
@@ -179,7 +191,10 @@ export class DynamicBatcher<I, O> {
     this.#running += items.length;
     let failed = false;
     try {
-      const outputs = await this.#options.run(items.map(({ input }) => input));
+      const outputs = await this.#options.run(
+        items.map(({ input }) => input),
+        runningBatch(items),
+      );
       if (outputs.length !== items.length) {
         throw new ServableError("invalid_output", `A batch of ${items.length} requests gave ${outputs.length} outputs.`);
       }
@@ -205,4 +220,15 @@ export class DynamicBatcher<I, O> {
     for (const item of items) item.alone = true;
     this.#queue.addFirst(items.filter(({ cancelled }) => !cancelled));
   }
+}
+
+function runningBatch<I, O>(items: readonly QueuedItem<I, O>[]): RunningBatch {
+  const batch: RunningBatch = { onGivenUp: undefined };
+  let wanted = items.length;
+  const onCancel = (): void => {
+    wanted -= 1;
+    if (wanted === 0) batch.onGivenUp?.();
+  };
+  for (const item of items) item.onCancel = onCancel;
+  return batch;
 }

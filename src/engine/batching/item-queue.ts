@@ -10,6 +10,8 @@ export interface QueuedItem<I, O> {
   alone: boolean;
   /** Whether nobody waits for its output any more. */
   cancelled: boolean;
+  /** Told when it is cancelled while it runs. */
+  onCancel: (() => void) | undefined;
   readonly resolve: (output: O) => void;
   readonly reject: (reason: unknown) => void;
 }

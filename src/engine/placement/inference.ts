@@ -1,23 +1,27 @@
 import { ServableError } from "../../errors.ts";
-import type { Model, ModelCaller, ModelRunOptions } from "../../model/model.ts";
+import type { Batcher } from "../../service/batcher.ts";
+import { InferenceService } from "../../service/inference-service.ts";
+import type { NamedArrays } from "../../tensor/named-arrays.ts";
+import { deviceOf, type ResolvedPolicy } from "../policy.ts";
+import { WorkerPlacement } from "./worker-placement.ts";
 import type { CallContext } from "../../service/call-context.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
 import type { EncodedRequest, EncodedResponse } from "../../service/full-service.ts";
 import type { LoaderSpec } from "../../service/loader.ts";
 import type { Logger, MaybePromise } from "../../service/service.ts";
-import type { NamedArrays } from "../../tensor/named-arrays.ts";
-import { rowsOf, splitNamed, stackNamed } from "../../tensor/stack.ts";
-import { DynamicBatcher, type BatchEvent } from "../batching/dynamic-batcher.ts";
+import type { BatchEvent } from "../batching/dynamic-batcher.ts";
 import type { WorkerEvent } from "../observer.ts";
-import type { ResolvedPolicy } from "../policy.ts";
+import { GatheredModel } from "./gathered-model.ts";
 import { InlinePlacement } from "./inline.ts";
-import { ModelThread } from "./model-thread.ts";
 import type { PlacementStatus, ServicePlacement } from "./placement.ts";
+import { RemoteModel, type ModelStart } from "./remote-model.ts";
+import type { WorkerKind } from "./worker-link.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
 /** What an {@link InferencePlacement} is made of. */
 export interface InferencePlacementOptions {
   readonly definition: AnyServiceDefinition;
+  readonly kind: WorkerKind;
   readonly spec: LoaderSpec;
   readonly policy: ResolvedPolicy;
   readonly log: Logger;
@@ -27,43 +31,71 @@ export interface InferencePlacementOptions {
   readonly admitted: () => number;
 }
 
+/** Where the stages run elsewhere, what they make is put together here, by the batcher of this thread's own copy of the service. */
+function batcherOf(definition: AnyServiceDefinition): Batcher<NamedArrays, NamedArrays> {
+  const service = definition.create();
+  if (service instanceof InferenceService) return service.batcher;
+  throw new ServableError(
+    "invalid_config",
+    `Service '${definition.name}' has no stages that could run on threads of their own: policy.stages is for what defineInference makes.`,
+  );
+}
+
 /**
  * Runs the stages around a model on this thread and the model on threads of its own, with the inputs of several requests put
  * together on the way: what is admitted goes on being read and prepared while the model computes.
  */
 export class InferencePlacement implements ServicePlacement {
-  readonly #pool: WorkerPool<ModelThread>;
-  readonly #stages: InlinePlacement;
-  readonly #batcher: DynamicBatcher<NamedArrays, NamedArrays>;
+  readonly #pool: WorkerPool<RemoteModel>;
+  readonly #gathered: GatheredModel;
+  readonly #stages: ServicePlacement;
 
-  constructor(options: InferencePlacementOptions) {
-    const { definition, spec, policy, log, onChange } = options;
+  constructor({ definition, kind, spec, policy, log, onChange, onBatch, admitted }: InferencePlacementOptions) {
     const service = definition.name;
-    const init = { service, spec, maxBodyBytes: policy.maxBodyBytes };
-    this.#pool = new WorkerPool({
+    const { maxBodyBytes, killAfterMs, deadlineMs, workers, stageWorkers } = policy;
+    const start = (worker: number): ModelStart => ({
+      kind,
+      init: { service, spec, maxBodyBytes, place: { worker, device: deviceOf(policy, worker) }, stagesOnly: false },
+      log,
+      killAfterMs,
+      longestRunMs: deadlineMs,
+    });
+    const pool = new WorkerPool<RemoteModel>({
       service,
-      workers: policy.workers,
+      kind,
+      workers,
       log,
       onChange,
-      create: (onExit) => new ModelThread(init, log, onExit),
+      create: (onExit, index) => new RemoteModel(start(index), onExit),
+      prepare: (worker) => gathered.prepare(worker),
       onReady: () => {
-        this.#batcher.workerFreed();
+        gathered.workerFreed();
       },
     });
-    this.#batcher = new DynamicBatcher({
+    const gathered: GatheredModel = new GatheredModel({
+      service,
       policy: policy.batching,
-      rowsOf: policy.batching.maxRows === 1 ? () => 1 : rowsOf,
-      keyOf: policy.batching.maxRows === 1 ? () => "" : shapeKey,
-      idle: () => this.#pool.idle(),
-      expected: () => options.admitted() - this.#batcher.inside,
-      run: (inputs) => this.#runBatch(inputs),
-      onBatch: options.onBatch,
+      idle: () => pool.idle(),
+      leastBusy: () => pool.leastBusy(),
+      workers: () => pool.workers(),
+      admitted,
+      specs: () => pool.leastBusy()?.specs ?? { inputs: [], outputs: [] },
+      onBatch,
     });
-    this.#stages = new InlinePlacement(definition, log, policy, this.#model(service));
+    this.#pool = pool;
+    this.#gathered = gathered;
+    if (stageWorkers === 0) {
+      this.#stages = new InlinePlacement({ definition, log, policy, onChange, gathered });
+      return;
+    }
+    const stages = { workers: stageWorkers, firstIndex: workers, runModel: gathered.gather(batcherOf(definition)) };
+    this.#stages = new WorkerPlacement({ service, kind: "thread", spec, policy, log, onChange, stages });
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#pool.start(), this.#stages.start(signal)]);
+    // The stages may ask the model what it takes.
+    await this.#pool.start();
+    await this.#gathered.warmUp(() => this.#stages.start(signal));
   }
 
   run(request: EncodedRequest, context: CallContext): MaybePromise<EncodedResponse> {
@@ -71,54 +103,20 @@ export class InferencePlacement implements ServicePlacement {
   }
 
   status(): PlacementStatus {
-    return this.#pool.status();
+    const model = this.#pool.status();
+    const stages = this.#stages.status();
+    if (stages.placement === "inline") return model;
+    const none = model.ready === 0 || stages.ready === 0;
+    return {
+      placement: model.placement,
+      ready: none ? 0 : model.ready + stages.ready,
+      total: model.total + stages.total,
+      reason: model.reason ?? stages.reason,
+    };
   }
 
   async stop(): Promise<void> {
     await this.#stages.stop();
     await this.#pool.stop();
   }
-
-  /** The model as the service sees it. */
-  #model(name: string): Model {
-    return {
-      name,
-      // Told by the model itself, which is elsewhere.
-      inputs: [],
-      outputs: [],
-      run: (inputs, options) => this.#submit(inputs, options),
-      close: () => undefined,
-    };
-  }
-
-  #submit(inputs: NamedArrays, options: ModelRunOptions = {}): Promise<NamedArrays> {
-    const { context } = options;
-    const signal = options.signal ?? context?.signal;
-    return this.#batcher.submit(inputs, { ...(signal === undefined ? {} : { signal }), deadline: deadlineOf(context) });
-  }
-
-  async #runBatch(inputs: readonly NamedArrays[]): Promise<readonly NamedArrays[]> {
-    const worker = this.#pool.leastBusy();
-    if (worker === undefined) throw new ServableError("not_ready", "The model has no worker that is ready.", { retryAfterMs: 1_000 });
-    const [only] = inputs;
-    if (inputs.length === 1 && only !== undefined) return [await worker.run(only, false)];
-    const outputs = await worker.run(stackNamed(inputs), true);
-    return splitNamed(outputs, inputs.map(rowsOf));
-  }
-}
-
-/** The batcher's clock is steady, a request's deadline is of the calendar. */
-function deadlineOf(context: ModelCaller | undefined): number {
-  if (context === undefined || context.deadline === Infinity) return Infinity;
-  return performance.now() + (context.deadline - Date.now());
-}
-
-/** Arrays of one key can be stacked: the same names, types and shapes, rows aside. */
-function shapeKey(named: NamedArrays): string {
-  let key = "";
-  for (const name in named) {
-    const array = named[name];
-    if (array !== undefined) key += `${name}:${array.dataType}:${array.shape.slice(1).join("x")};`;
-  }
-  return key;
 }

@@ -1,12 +1,23 @@
 import { ServableError, messageOf } from "../../errors.ts";
-import type { Model } from "../../model/model.ts";
 import { allowBlocking } from "../../model/io-thread.ts";
 import type { CallContext } from "../../service/call-context.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
 import { FullService, type EncodedRequest, type EncodedResponse } from "../../service/full-service.ts";
-import type { Logger, MaybePromise } from "../../service/service.ts";
+import type { Logger, MaybePromise, SetupContext } from "../../service/service.ts";
+import type { WorkerEvent } from "../observer.ts";
 import type { ResolvedPolicy } from "../policy.ts";
+import type { GatheredModel } from "./gathered-model.ts";
 import type { PlacementStatus, ServicePlacement } from "./placement.ts";
+
+/** What an {@link InlinePlacement} is made of. */
+export interface InlinePlacementOptions {
+  readonly definition: AnyServiceDefinition;
+  readonly log: Logger;
+  readonly policy: ResolvedPolicy;
+  readonly onChange: (event: WorkerEvent) => void;
+  /** The model that the service is to use, where the engine has placed it elsewhere. */
+  readonly gathered?: GatheredModel | undefined;
+}
 
 /** Runs a service on the thread that asks: no hop, and no protection from a service that computes for long. */
 export class InlinePlacement implements ServicePlacement {
@@ -18,11 +29,12 @@ export class InlinePlacement implements ServicePlacement {
   #stopped = false;
 
   readonly #maxBodyBytes: number;
-  readonly #model: Model | undefined;
+  readonly #gathered: GatheredModel | undefined;
+  readonly #onChange: (event: WorkerEvent) => void;
 
-  /** @param model - the model that the service is to use, where the engine has placed it elsewhere */
-  constructor(definition: AnyServiceDefinition, log: Logger, policy: ResolvedPolicy, model?: Model) {
-    this.#model = model;
+  constructor({ definition, log, policy, onChange, gathered }: InlinePlacementOptions) {
+    this.#gathered = gathered;
+    this.#onChange = onChange;
     this.#definition = definition;
     this.#maxBodyBytes = policy.maxBodyBytes;
     this.#log = log;
@@ -34,7 +46,8 @@ export class InlinePlacement implements ServicePlacement {
       await this.#scoped(async () => {
         const coding = { ...this.#definition, policy: { maxBodyBytes: this.#maxBodyBytes } };
         const service = new FullService(this.#definition.create(), coding);
-        await service.setup({ signal, log: this.#log, model: this.#model });
+        await service.setup({ signal, log: this.#log, ...portOf(this.#gathered) });
+        await this.#warmUp(service);
         // `stop` came while it was set up, and found nothing to close.
         if (this.#stopped) await service.close();
         else this.#service = service;
@@ -42,6 +55,14 @@ export class InlinePlacement implements ServicePlacement {
     } catch (thrown) {
       throw setupFailure(this.#definition.name, thrown);
     }
+  }
+
+  async #warmUp(service: FullService): Promise<void> {
+    const { name, warmup } = this.#definition;
+    if (warmup.length === 0) return;
+    const since = performance.now();
+    await service.warmUp(warmup);
+    this.#onChange({ service: name, worker: 0, change: "warmed_up", warmupMs: performance.now() - since });
   }
 
   run(request: EncodedRequest, context: CallContext): MaybePromise<EncodedResponse> {
@@ -67,6 +88,10 @@ export class InlinePlacement implements ServicePlacement {
   #scoped<T>(work: () => T): T {
     return this.#mayBlock ? allowBlocking(work) : work();
   }
+}
+
+function portOf(gathered: GatheredModel | undefined): Pick<SetupContext, "model" | "gather"> {
+  return gathered === undefined ? {} : { model: gathered.model, gather: (batcher) => gathered.gather(batcher) };
 }
 
 /** What a failing construction or `setup` is called. */

@@ -1,28 +1,27 @@
-/** The side of a thread with a model: loads it as its service's definition says, and runs it. */
-import { parentPort, workerData } from "node:worker_threads";
+/** The side of a worker with a model: loads it as its service's definition says, and runs it. */
 import { ServableError, errorToData } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
 import { ServiceLoader } from "../../service/loader.ts";
 import { setupFailure } from "./inline.ts";
-import type { HostMessage, WorkerInit } from "./messages.ts";
-import type { FromModelThread, ToModelThread } from "./model-thread.ts";
+import type { HostMessage } from "./messages.ts";
 import { packArrays, unpackArrays } from "./plain-arrays.ts";
+import type { FromModel, ToModel } from "./remote-model.ts";
+import { openPort } from "./worker-port.ts";
 
-const port = parentPort;
-if (port === null) throw new ServableError("internal", "model-main runs in worker threads only.");
-const init = workerData as WorkerInit;
+const port = await openPort<ToModel>();
+const { init } = port;
 
-function send(message: FromModelThread | HostMessage, transfer: readonly ArrayBuffer[] = []): void {
-  port?.postMessage(message, transfer);
+function send(message: FromModel | HostMessage, transfer: readonly ArrayBuffer[] = []): void {
+  port.send(message, transfer);
 }
 
 async function load(): Promise<Model> {
   const definition = await new ServiceLoader(init.spec).definition();
   if (definition.loadModel === undefined) throw new ServableError("load_failed", "the service has no model of its own");
-  return definition.loadModel();
+  return definition.loadModel(init.place);
 }
 
-async function run(model: Model, message: Extract<ToModelThread, { readonly type: "run" }>): Promise<void> {
+async function run(model: Model, message: Extract<ToModel, { readonly type: "run" }>): Promise<void> {
   const { id } = message;
   try {
     const { arrays, transfer } = packArrays(await model.run(unpackArrays(message.inputs)), true);
@@ -35,12 +34,11 @@ async function run(model: Model, message: Extract<ToModelThread, { readonly type
 
 async function stop(model: Model): Promise<void> {
   await model.close();
-  send({ type: "stopped" });
-  port?.close();
+  port.end({ type: "stopped" } satisfies HostMessage);
 }
 
 const loaded = load();
-port.on("message", (message: ToModelThread) => {
+port.listen((message) => {
   void loaded.then(
     (model) => (message.type === "run" ? run(model, message) : stop(model)),
     () => undefined,
@@ -48,9 +46,9 @@ port.on("message", (message: ToModelThread) => {
 });
 
 try {
-  await loaded;
+  const { inputs, outputs } = await loaded;
+  send({ type: "loaded", inputs, outputs });
   send({ type: "ready" });
 } catch (thrown) {
-  send({ type: "failed", error: errorToData(setupFailure(init.service, thrown)) });
-  port.close();
+  port.end({ type: "failed", error: errorToData(setupFailure(init.service, thrown)) } satisfies HostMessage);
 }

@@ -1,10 +1,11 @@
 import type { CallContext } from "../../service/call-context.ts";
+import type { Placement } from "../../service/definition.ts";
 import type { EncodedRequest, EncodedResponse } from "../../service/full-service.ts";
 import type { MaybePromise } from "../../service/service.ts";
 
 /** How the places of one service are. */
 export interface PlacementStatus {
-  readonly placement: "inline" | "thread";
+  readonly placement: Placement;
   /** Places that take requests now. */
   readonly ready: number;
   /** Places that there should be. */

@@ -24,6 +24,11 @@ export class RemoteStream implements AsyncIterableIterator<Item, undefined> {
     return this;
   }
 
+  /** Whether an item was asked for that has not come. */
+  get isAsked(): boolean {
+    return this.#asker !== undefined;
+  }
+
   next(): Promise<IteratorResult<Item, undefined>> {
     return new Promise((resolve, reject) => {
       if (this.#error !== undefined) reject(this.#error);

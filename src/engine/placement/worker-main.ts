@@ -1,13 +1,15 @@
-/** The worker thread's side: constructs one instance of a service and runs it through its FullService, bytes in, bytes out. */
-import { parentPort, workerData } from "node:worker_threads";
-import { ServableError, causeText, errorFromData, errorToData } from "../../errors.ts";
+/** The side of a worker with a service: constructs one instance of a service and runs it through its FullService, bytes in, bytes out. */
+import { causeText, errorFromData, errorToData, type ServableError } from "../../errors.ts";
 import { CallContext } from "../../service/call-context.ts";
 import { stageFailure } from "../../service/checked-call.ts";
 import { FullService, type EncodedResponse } from "../../service/full-service.ts";
 import { ServiceLoader } from "../../service/loader.ts";
 import type { Logger, LogMethod } from "../../service/service.ts";
+import { DistantModel } from "./distant-model.ts";
 import { setupFailure } from "./inline.ts";
-import { packBytes, type FromWorker, type HostMessage, type ToWorker, type WorkerInit } from "./messages.ts";
+import { packBytes } from "./pack-bytes.ts";
+import type { FromWorker, HostMessage, ToWorker } from "./messages.ts";
+import { openPort } from "./worker-port.ts";
 
 type CallMessage = Extract<ToWorker, { readonly type: "call" }>;
 
@@ -19,38 +21,42 @@ interface RunningCall {
   ended: boolean;
 }
 
-const port = parentPort;
-if (port === null) throw new ServableError("internal", "worker-main runs in worker threads only.");
-const init = workerData as WorkerInit;
+const port = await openPort<ToWorker>();
+const { init } = port;
 const calls = new Map<number, RunningCall>();
+const callNumbers = new WeakMap<CallContext, number>();
+const distant = new DistantModel(init.service, send, (context) => callNumbers.get(context));
 const setupAborter = new AbortController();
+let warmupMs: number | undefined;
 
 function send(message: FromWorker | HostMessage, transfer: readonly ArrayBuffer[] = []): void {
-  port?.postMessage(message, transfer);
+  port.send(message, transfer);
 }
 
 function logger(extra: object): Logger {
   const method = (level: "debug" | "info" | "warn" | "error"): LogMethod => {
     const write = (fields: object | string, message?: string): void => {
       const [own, text] = typeof fields === "string" ? [{}, fields] : [fields, message];
-      send({ type: "log", level, fields: { ...plain(own), ...extra }, message: text });
+      try {
+        send({ type: "log", level, fields: { ...plain(own), ...extra }, message: text });
+      } catch {
+        send({ type: "log", level, fields: { ...notPlain, ...extra }, message: text });
+      }
     };
     return write;
   };
   return { debug: method("debug"), info: method("info"), warn: method("warn"), error: method("error") };
 }
 
-/** Log fields may hold anything; only plain data crosses. */
+const notPlain = { fields: "(not plain data)" };
+
+/** Log fields may hold anything; of what only plain data crosses, errors are told as text. */
 function plain(fields: object): object {
   const replaced = Object.entries(fields).map(([key, value]: [string, unknown]) => [
     key,
     value instanceof Error ? causeText(value) : value,
   ]);
-  try {
-    return structuredClone(Object.fromEntries(replaced)) as object;
-  } catch {
-    return { fields: "(not plain data)" };
-  }
+  return Object.fromEntries(replaced) as object;
 }
 
 /** The chunks of a streamed body, each asked for when the service wants it. */
@@ -85,7 +91,17 @@ async function start(): Promise<FullService> {
   // The engine may have been stopped in the meantime.
   setupAborter.signal.throwIfAborted();
   const service = new FullService(definition.create(), { ...definition, policy: { maxBodyBytes: init.maxBodyBytes } });
-  await service.setup({ signal: setupAborter.signal, log: logger({}) });
+  await service.setup({
+    signal: setupAborter.signal,
+    log: logger({}),
+    place: init.place,
+    ...(init.stagesOnly ? { model: distant.model, gather: (batcher) => distant.gather(batcher) } : {}),
+  });
+  if (definition.warmup.length > 0) {
+    const since = performance.now();
+    await service.warmUp(definition.warmup);
+    warmupMs = performance.now() - since;
+  }
   return service;
 }
 
@@ -94,7 +110,10 @@ async function run(service: FullService, message: CallMessage): Promise<void> {
   const context = new CallContext({ requestId, deadline, metadata: () => metadata, log: () => logger({ requestId }) });
   const chunks = new ChunkReceiver(id);
   const call: RunningCall = { context, chunks, iterator: undefined, ended: false };
+  // Before it runs: it may not let the thread go for long, or ever.
+  if (port.canBeKilled && calls.size > 0) send({ type: "begun", id });
   calls.set(id, call);
+  if (init.stagesOnly) callNumbers.set(context, id);
   try {
     const response: EncodedResponse = await service.call({ contentType, body: message.body ?? chunks, responseType }, context);
     if (response.kind === "stream") {
@@ -160,13 +179,17 @@ async function stop(service: FullService): Promise<void> {
   } catch (thrown) {
     logger({}).error({ err: thrown }, "close failed");
   }
-  send({ type: "stopped" });
-  port?.close();
+  port.end({ type: "stopped" } satisfies HostMessage);
 }
 
 const started = start();
-port.on("message", (message: ToWorker) => {
+port.listen((message) => {
   if (message.type === "stop") setupAborter.abort();
+  // A warm-up waits for it before there is a service to hand it to.
+  if (message.type === "model_ran" || message.type === "model_failed") {
+    distant.receive(message);
+    return;
+  }
   void started.then(
     (service) => {
       receive(service, message);
@@ -175,7 +198,7 @@ port.on("message", (message: ToWorker) => {
   );
 });
 
-function receive(service: FullService, message: ToWorker): void {
+function receive(service: FullService, message: Exclude<ToWorker, { readonly type: "model_ran" | "model_failed" }>): void {
   if (message.type === "call") {
     void run(service, message);
     return;
@@ -195,6 +218,7 @@ function receive(service: FullService, message: ToWorker): void {
       return;
     case "cancel":
       call.context.abort(errorFromData(message.error));
+      if (port.canBeKilled && calls.has(message.id)) send({ type: "told", id: message.id });
       return;
     case "next":
       void sendNext(message.id, call);
@@ -206,8 +230,7 @@ function receive(service: FullService, message: ToWorker): void {
 
 try {
   await started;
-  send({ type: "ready" });
+  send({ type: "ready", warmupMs });
 } catch (thrown) {
-  send({ type: "failed", error: errorToData(setupFailure(init.service, thrown)) });
-  port.close();
+  port.end({ type: "failed", error: errorToData(setupFailure(init.service, thrown)) } satisfies HostMessage);
 }

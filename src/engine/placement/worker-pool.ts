@@ -4,6 +4,7 @@ import type { Logger } from "../../service/service.ts";
 import type { WorkerEvent } from "../observer.ts";
 import type { PlacementStatus } from "./placement.ts";
 import { RestartPolicy } from "./restart-policy.ts";
+import type { WorkerKind } from "./worker-link.ts";
 
 /** One worker of a pool. */
 export interface PoolWorker {
@@ -11,6 +12,12 @@ export interface PoolWorker {
   readonly inFlight: number;
   /** Whether it ever finished something, which tells a crash in use from a crash at birth. */
   readonly finishedARequest: boolean;
+  /** Whether it is to get no more for now. */
+  readonly blocked: boolean;
+  /** Whether it was killed for a run that would not stop, which is no crash of its own. */
+  readonly killed: boolean;
+  /** How long its warm-up took; undefined where it had none. */
+  readonly warmupMs: number | undefined;
   /** Resolves when it takes requests. */
   ready(): Promise<void>;
   stop(): Promise<void>;
@@ -19,11 +26,16 @@ export interface PoolWorker {
 /** What a {@link WorkerPool} is made of. */
 export interface WorkerPoolOptions<W extends PoolWorker> {
   readonly service: string;
+  readonly kind: WorkerKind;
   readonly workers: number;
+  /** The number of the first of them, where the service has others. @default 0 */
+  readonly firstIndex?: number | undefined;
   /** Starts one worker. */
-  create(onExit: (reason: string) => void): W;
+  create(onExit: (reason: string) => void, index: number): W;
   readonly log: Logger;
   readonly onChange: (event: WorkerEvent) => void;
+  /** Called before a worker that was set up takes requests. */
+  readonly prepare?: ((worker: W) => Promise<void>) | undefined;
   /** Called when a worker has become ready. */
   readonly onReady?: (() => void) | undefined;
 }
@@ -31,7 +43,7 @@ export interface WorkerPoolOptions<W extends PoolWorker> {
 interface Slot<W> {
   readonly index: number;
   readonly restarts: RestartPolicy;
-  /** The thread that takes requests; undefined while there is none. */
+  /** The one that takes requests; undefined while there is none. */
   worker: W | undefined;
   /** Why there is none. */
   reason: string | undefined;
@@ -39,17 +51,19 @@ interface Slot<W> {
   givenUp: boolean;
 }
 
-/** A request that found no thread. */
+/** A request that found no worker. */
 interface Waiting<W> {
   readonly take: (worker: W) => void;
   readonly refuse: (error: ServableError) => void;
 }
 
-/** A fixed number of worker threads of one kind. Crashed ones are replaced; one that crashes again and again is not. */
+const restartNow = { restart: true, delayMs: 0 } as const;
+
+/** A fixed number of workers of one kind. Crashed ones are replaced; one that crashes again and again is not. */
 export class WorkerPool<W extends PoolWorker> {
   readonly #options: WorkerPoolOptions<W>;
   readonly #slots: readonly Slot<W>[];
-  /** Requests that found no thread and wait for the next one. */
+  /** Requests that found no worker and wait for the next one. */
   readonly #waiting = new Set<Waiting<W>>();
   readonly #starting = new Set<W>();
   readonly #timers = new Set<NodeJS.Timeout>();
@@ -59,7 +73,7 @@ export class WorkerPool<W extends PoolWorker> {
   constructor(options: WorkerPoolOptions<W>) {
     this.#options = options;
     this.#slots = Array.from({ length: options.workers }, (_, index) => ({
-      index,
+      index: (options.firstIndex ?? 0) + index,
       restarts: new RestartPolicy(),
       worker: undefined,
       reason: "starting",
@@ -85,7 +99,7 @@ export class WorkerPool<W extends PoolWorker> {
     const missing = this.#slots.filter(({ worker }) => worker === undefined);
     const [first] = missing;
     return {
-      placement: "thread",
+      placement: this.#options.kind,
       ready: this.#slots.length - missing.length,
       total: this.#slots.length,
       reason: first && `worker ${first.index}: ${first.reason ?? "not started"}`,
@@ -100,11 +114,22 @@ export class WorkerPool<W extends PoolWorker> {
     await Promise.all(workers.map((worker) => worker.stop()));
   }
 
+  /** All that are ready. */
+  workers(): readonly W[] {
+    return this.#slots.flatMap(({ worker }) => worker ?? []);
+  }
+
+  /** To be called when a worker is not `blocked` any more. */
+  workerFreed(): void {
+    const worker = this.leastBusy();
+    if (worker !== undefined) this.#handOver(worker);
+  }
+
   /** The ready worker with the least to do; undefined while there is none. */
   leastBusy(): W | undefined {
     let best: W | undefined;
     for (const { worker } of this.#slots) {
-      if (worker !== undefined && (best === undefined || worker.inFlight < best.inFlight)) best = worker;
+      if (worker !== undefined && !worker.blocked && (best === undefined || worker.inFlight < best.inFlight)) best = worker;
     }
     return best;
   }
@@ -129,7 +154,7 @@ export class WorkerPool<W extends PoolWorker> {
     return worker;
   }
 
-  /** Whether no thread is there and none will come. */
+  /** Whether no worker is there and none will come. */
   get #lost(): boolean {
     return this.#stopping || this.#slots.every(({ givenUp }) => givenUp);
   }
@@ -146,6 +171,11 @@ export class WorkerPool<W extends PoolWorker> {
     this.#waiting.clear();
   }
 
+  #handOver(worker: W): void {
+    for (const { take } of this.#waiting) take(worker);
+    this.#waiting.clear();
+  }
+
   async #startSlot(slot: Slot<W>): Promise<void> {
     const { service } = this.#options;
     const since = performance.now();
@@ -155,23 +185,23 @@ export class WorkerPool<W extends PoolWorker> {
       if (slot.worker === worker) slot.worker = undefined;
       // One that never got ready at the first start is told by `start` instead.
       if (!this.#stopping && (ready || this.#begun)) this.#crashed(slot, worker, reason);
-    });
+    }, slot.index);
     this.#starting.add(worker);
     await worker.ready();
+    await this.#options.prepare?.(worker);
     this.#starting.delete(worker);
     ready = true;
     slot.worker = worker;
     slot.reason = undefined;
-    this.#options.onChange({ service, worker: slot.index, change: "ready", startMs: performance.now() - since });
-    for (const { take } of this.#waiting) take(worker);
-    this.#waiting.clear();
+    this.#options.onChange({ service, worker: slot.index, change: "ready", startMs: performance.now() - since, warmupMs: worker.warmupMs });
+    this.#handOver(worker);
     this.#options.onReady?.();
   }
 
   #crashed(slot: Slot<W>, worker: W, reason: string): void {
     const { service, onChange, log } = this.#options;
     onChange({ service, worker: slot.index, change: "crashed", reason });
-    const decision = slot.restarts.decide(worker.finishedARequest, performance.now());
+    const decision = worker.killed ? restartNow : slot.restarts.decide(worker.finishedARequest, performance.now());
     if (!decision.restart) {
       slot.givenUp = true;
       if (this.#lost) this.#refuseWaiting();

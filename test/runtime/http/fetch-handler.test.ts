@@ -6,7 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { deferred, keepLog, problemOf, until, type LogLine } from "../../support/serving.ts";
 
 const log: string[] = [];
-const module = new URL("../../fixtures/thread-services.ts", import.meta.url).href;
+const module = new URL("../../fixtures/worker-services.ts", import.meta.url).href;
 const services = [
   defineService({
     name: "double",
@@ -281,7 +281,7 @@ describe("a fetch handler", () => {
   });
 
   test("runs services on threads, and takes nobody's array away", async () => {
-    const own = fetchHandler({ module, export: "total" });
+    const own = fetchHandler({ service: { module, export: "total" }, policy: { placement: "thread" } });
     const line = new TextEncoder().encode('{"x":1}\n'.repeat(4_000));
     expect(line.byteLength).toBeGreaterThan(16 * 1024);
     const body = new ReadableStream({

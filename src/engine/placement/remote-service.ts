@@ -1,31 +1,49 @@
 import { ServableError, errorFromData, errorToData } from "../../errors.ts";
 import type { CallContext, StageTime } from "../../service/call-context.ts";
 import { abortError } from "../../service/call-context.ts";
+import type { GatheredRun } from "../../service/batcher.ts";
+import type { NamedArrays } from "../../tensor/named-arrays.ts";
+import { packArrays, unpackArrays } from "./plain-arrays.ts";
 import type { EncodedRequest, EncodedResponse } from "../../service/full-service.ts";
-import type { Logger } from "../../service/service.ts";
-import { packBytes, type FromWorker, type ToWorker, type WorkerInit } from "./messages.ts";
+import { packBytes } from "./pack-bytes.ts";
+import type { FromWorker, ToWorker } from "./messages.ts";
 import { RemoteStream } from "./remote-stream.ts";
-import { ThreadHost } from "./thread-host.ts";
+import { StuckWatch, type WatchedCall } from "./stuck-watch.ts";
+import { WorkerHost, type WorkerStart } from "./worker-host.ts";
 
-interface PendingCall {
-  readonly context: CallContext;
+interface PendingCall extends WatchedCall {
   readonly resolve: (response: EncodedResponse) => void;
   readonly reject: (error: ServableError) => void;
   /** The body that is still being sent, where it is streamed. */
   readonly input: AsyncIterator<Uint8Array> | undefined;
   stream: RemoteStream | undefined;
+  begun: boolean;
 }
 
-/** One worker thread with one instance of a service. It lives once: a crashed one is replaced by a new object. */
-export class WorkerThread {
+/** Runs the model that is elsewhere. */
+export type RunModel = GatheredRun<NamedArrays, NamedArrays>;
+
+function toServableError(thrown: unknown): ServableError {
+  return ServableError.isInstance(thrown) ? thrown : new ServableError("service_failed", "The model failed.", { cause: thrown });
+}
+
+/** One worker with one instance of a service. It lives once: a crashed one is replaced by a new object. */
+export class RemoteService {
   /** Whether it ever finished a request, which tells a crash in use from a crash at birth. */
   finishedARequest = false;
-  readonly #host: ThreadHost<ToWorker, FromWorker>;
+  readonly #host: WorkerHost<ToWorker, FromWorker>;
+  readonly #watch: StuckWatch | undefined;
   readonly #calls = new Map<number, PendingCall>();
+  readonly #runModel: RunModel | undefined;
   #nextId = 1;
 
-  /** @param onExit - called when the thread is gone, with the reason */
-  constructor(init: WorkerInit, log: Logger, onExit: (reason: string) => void) {
+  /**
+   * @param onExit - called when the worker is gone, with the reason
+   * @param onUnblocked - called when it is not `blocked` any more
+   * @param runModel - runs the model of a worker that has only the stages around it
+   */
+  constructor(start: WorkerStart, onExit: (reason: string) => void, onUnblocked: () => void, runModel?: RunModel) {
+    this.#runModel = runModel;
     const owner = {
       receive: (message: FromWorker): void => {
         this.#receive(message);
@@ -35,13 +53,36 @@ export class WorkerThread {
       },
       busy: (): boolean => this.inFlight > 0,
     };
-    // From the sources, too, the worker is the built file: a worker thread can't run TypeScript by itself.
-    this.#host = new ThreadHost(new URL("./worker-main.js", import.meta.url), init, log, owner, onExit);
+    // From the sources, too, the worker is the built file: a worker can't run TypeScript by itself.
+    this.#host = new WorkerHost(new URL("./worker-main.js", import.meta.url), start, owner, onExit);
+    if (!this.#host.canKill) return;
+    this.#watch = new StuckWatch({
+      calls: this.#calls,
+      killAfterMs: start.killAfterMs,
+      kill: (why) => {
+        this.#host.kill(why);
+      },
+      onUnblocked,
+    });
   }
 
   /** Requests in the worker, those among them that nobody waits for any more included. */
   get inFlight(): number {
     return this.#calls.size;
+  }
+
+  /** Whether it seems to hang: what was sent to it now would be lost with it. */
+  get blocked(): boolean {
+    return this.killed || this.#watch?.blocked === true;
+  }
+
+  /** Whether it was ended for a call that would not stop, and so did not crash. */
+  get killed(): boolean {
+    return this.#host.killed;
+  }
+
+  get warmupMs(): number | undefined {
+    return this.#host.warmupMs;
   }
 
   /** Resolves when the service is set up. @throws ServableError `load_failed` or `worker_crashed` */
@@ -59,9 +100,11 @@ export class WorkerThread {
       const { body } = request;
       const whole = body instanceof Uint8Array ? packBytes(body, true) : undefined;
       const input = body instanceof Uint8Array ? undefined : body[Symbol.asyncIterator]();
-      this.#calls.set(id, { context, resolve, reject, input, stream: undefined });
+      const call: PendingCall = { context, resolve, reject, input, stream: undefined, begun: false, untold: false };
+      this.#calls.set(id, call);
       context.onAbort = (error) => {
         this.#host.send({ type: "cancel", id, error: errorToData(error) });
+        this.#watch?.gaveUp(call);
       };
       this.#host.send(
         {
@@ -82,8 +125,19 @@ export class WorkerThread {
   #receive(message: FromWorker): void {
     const { id } = message;
     const call = this.#calls.get(id);
+    if (message.type === "model_run") {
+      void this.#runForWorker(message, call?.context);
+      return;
+    }
     if (call === undefined) return;
     switch (message.type) {
+      case "begun":
+        call.begun = true;
+        this.#watch?.look();
+        return;
+      case "told":
+        this.#watch?.told(call);
+        return;
       case "value":
         this.#finish(id, call, message.stages);
         call.resolve({ kind: "value", mediaType: message.mediaType, body: message.body });
@@ -92,6 +146,7 @@ export class WorkerThread {
         call.stream = new RemoteStream(
           () => {
             this.#host.send({ type: "next", id });
+            this.#watch?.look();
           },
           () => {
             this.#host.send({ type: "return", id });
@@ -118,6 +173,17 @@ export class WorkerThread {
     }
   }
 
+  async #runForWorker(message: Extract<FromWorker, { readonly type: "model_run" }>, context: CallContext | undefined): Promise<void> {
+    const { run, inputs, priority } = message;
+    try {
+      if (this.#runModel === undefined) throw new ServableError("internal", "A worker asked for a model that it has itself.");
+      const { arrays, transfer } = packArrays(await this.#runModel(unpackArrays(inputs), { context, priority }), false);
+      this.#host.send({ type: "model_ran", run, outputs: arrays }, transfer);
+    } catch (thrown) {
+      this.#host.send({ type: "model_failed", run, error: errorToData(toServableError(thrown)) });
+    }
+  }
+
   async #sendChunk(id: number, call: PendingCall): Promise<void> {
     try {
       const next = await call.input?.next();
@@ -139,9 +205,11 @@ export class WorkerThread {
     call.context.onAbort = undefined;
     call.context.stages.push(...stages);
     void call.input?.return?.();
+    this.#watch?.ended(call);
   }
 
   #failAll(reason: string): void {
+    this.#watch?.stop();
     for (const { stream, reject, context } of this.#calls.values()) {
       context.onAbort = undefined;
       const error = new ServableError("worker_crashed", "The worker that ran the request crashed.", { cause: reason, stage: "call" });

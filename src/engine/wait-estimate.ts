@@ -1,0 +1,34 @@
+/** How much the newest measurement counts. With 1/20 the estimate follows a change within some twenty requests. */
+const newestShare = 0.05;
+
+/**
+ * How long a new request would wait for its turn, from what was measured: how long a slot is held by one request, as a mean that
+ * forgets. By Little's law a service with c slots, each held for h, finishes c / h requests a millisecond, whatever it does with them in
+ * the meantime, batching included; so the k-th in the queue waits k × h / c.
+ */
+export class WaitEstimate {
+  readonly #concurrency: number;
+  #count = 0;
+  #heldMs = 0;
+
+  constructor(concurrency: number) {
+    this.#concurrency = concurrency;
+  }
+
+  /** How long a request holds its slot, in milliseconds; 0 before any did. */
+  get heldMs(): number {
+    return this.#heldMs;
+  }
+
+  /** Takes in how long a request held its slot. */
+  observe(heldMs: number): void {
+    this.#count += 1;
+    // The first ones count alike: there is nothing yet that could be forgotten.
+    this.#heldMs += (heldMs - this.#heldMs) * Math.max(newestShare, 1 / this.#count);
+  }
+
+  /** How long a request would wait that comes behind `waiting` others, where every slot is taken. */
+  waitMs(waiting: number): number {
+    return ((waiting + 1) * this.#heldMs) / this.#concurrency;
+  }
+}

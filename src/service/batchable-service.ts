@@ -1,0 +1,107 @@
+import { ServableError } from "../errors.ts";
+import type { NamedArrays } from "../tensor/named-arrays.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { BatchedModel } from "./batched-model.ts";
+import type { AnyBatcher, Batcher } from "./batcher.ts";
+import { makeDefinition } from "./define-service.ts";
+import type { ServiceDefinition, ServiceInfo } from "./definition.ts";
+import type { CallInput, CallOutput, RequestOption, ResponseOption, SchemaOption, StreamableSchemaOption, WireOf } from "./inference.ts";
+import type { ModelLoader } from "./model-loader.ts";
+import { Service, type MaybePromise, type ServiceContext, type SetupContext } from "./service.ts";
+
+/** How a {@link BatchableService} runs its model. */
+export interface BatchableOptions<I> {
+  /** Whose turn it is where requests wait for the model: lower numbers go first. @default 0 for all */
+  priority?(request: I, context: ServiceContext): number;
+}
+
+/**
+ * A {@link Batcher} around a model: the requests that the engine puts together, checked by the service's schema, become one run. A bare
+ * `call` makes a batch of one.
+ */
+export class BatchableService<I = unknown, O = unknown> extends Service<I, O> {
+  readonly #batcher: AnyBatcher<I, O>;
+  readonly #loadModel: ModelLoader;
+  readonly #options: BatchableOptions<I>;
+  #model: BatchedModel<I, O> | undefined;
+
+  constructor(batcher: AnyBatcher<I, O>, loadModel: ModelLoader, options: BatchableOptions<I> = {}) {
+    super();
+    this.#batcher = batcher;
+    this.#loadModel = loadModel;
+    this.#options = options;
+  }
+
+  override async setup(context: SetupContext): Promise<void> {
+    this.#model = await BatchedModel.open(this.#batcher, this.#loadModel, context);
+  }
+
+  override call(request: I, context: ServiceContext): MaybePromise<O> {
+    const model = this.#model;
+    if (model === undefined) throw new ServableError("not_ready", "The service has not been set up: await setup() first.");
+    const priority = this.#options.priority?.(request, context);
+    return context.stage("model", () => model.run(request, { context, priority }));
+  }
+
+  override async close(): Promise<void> {
+    await this.#model?.close();
+    this.#model = undefined;
+  }
+}
+
+/** What {@link defineBatchable} takes. */
+export interface DefineBatchableOptions<
+  N extends string,
+  S extends StreamableSchemaOption,
+  T extends SchemaOption,
+  Q extends RequestOption,
+  P extends ResponseOption,
+  B extends Tensor | NamedArrays,
+>
+  extends
+    Omit<ServiceInfo, "name" | "input" | "output" | "request" | "response" | "model" | "loadModel">,
+    Batcher<CallInput<S, Q>, CallOutput<T, P>, B>,
+    BatchableOptions<CallInput<S, Q>> {
+  readonly name: N;
+  readonly input?: S;
+  readonly output?: T;
+  readonly request?: Q;
+  readonly response?: P;
+  /** Loads the model; called once per place where it runs. */
+  readonly model: ModelLoader;
+}
+
+/**
+ * Defines a {@link BatchableService}: `batch` makes one run of a model out of several requests, `unbatch` the answers out of what it gave.
+ * The model runs on a worker thread, and `policy.batching` says how many requests are put together, and when.
+ *
+ * @example
+ * ```ts
+ * import { Tensor, defineBatchable } from "servable";
+ * import { loadOnnxModel } from "servable/onnx";
+ * import { z } from "zod";
+ *
+ * export const score = defineBatchable({
+ *   name: "score",
+ *   input: z.object({ features: z.array(z.number()).length(64) }),
+ *   output: z.number(),
+ *   model: () => loadOnnxModel("./score.onnx"),
+ *   policy: { batching: { maxRows: 16 } },
+ *   batch: (requests) => ({ features: Tensor.from("FP32", requests.map(({ features }) => features)) }),
+ *   unbatch: ({ score }) => Array.from(score?.as("FP32").data ?? []),
+ * });
+ * ```
+ */
+export function defineBatchable<
+  const N extends string,
+  S extends StreamableSchemaOption = undefined,
+  T extends SchemaOption = undefined,
+  Q extends RequestOption = undefined,
+  P extends ResponseOption = undefined,
+  B extends Tensor | NamedArrays = NamedArrays,
+>(
+  options: DefineBatchableOptions<N, S, T, Q, P, B>,
+): ServiceDefinition<N, CallInput<S, Q>, CallOutput<T, P>, WireOf<S, T, Q, P, CallInput<S, Q>, CallOutput<T, P>>> {
+  const { model, ...info } = options;
+  return makeDefinition({ ...info, model: true, loadModel: model }, () => new BatchableService(options, model, options));
+}

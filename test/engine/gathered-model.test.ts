@@ -1,0 +1,103 @@
+import { describe, expect, test } from "vitest";
+import { resolveBatchPolicy } from "../../src/engine/batching/batch-policy.ts";
+import { GatheredModel } from "../../src/engine/placement/gathered-model.ts";
+import type { AnyBatcher } from "../../src/service/batcher.ts";
+import { namedArraysBatcher } from "../../src/service/array-batchers.ts";
+import type { NamedArrays } from "../../src/tensor/named-arrays.ts";
+import { Tensor } from "../../src/tensor/tensor.ts";
+
+class Worker {
+  inFlight = 0;
+  most = 0;
+  readonly batches: NamedArrays[] = [];
+  readonly #ends: (() => void)[] = [];
+
+  run(inputs: NamedArrays): Promise<NamedArrays> {
+    this.inFlight += 1;
+    this.most = Math.max(this.most, this.inFlight);
+    this.batches.push(inputs);
+    return new Promise((resolve) => {
+      this.#ends.push(() => {
+        this.inFlight -= 1;
+        resolve(inputs);
+      });
+    });
+  }
+  end(): void {
+    this.#ends.shift()?.();
+  }
+}
+
+function gathered(worker: Worker, maxRows = 4): GatheredModel {
+  const model: GatheredModel = new GatheredModel({
+    service: "s",
+    policy: resolveBatchPolicy({ maxRows }),
+    idle: () => (worker.inFlight === 0 ? 1 : 0),
+    leastBusy: () => worker,
+    workers: () => [worker],
+    admitted: () => 0,
+    specs: () => ({
+      inputs: [{ name: "in", dataType: "FP32", shape: [-1, 1] }],
+      outputs: [{ name: "in", dataType: "FP32", shape: [-1, 1] }],
+    }),
+    onBatch: () => undefined,
+  });
+  return model;
+}
+
+const one = (value: number): NamedArrays => ({ in: Tensor.from("FP32", [[value]]) });
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe("a gathered model", () => {
+  test.each(["at once", "later"])("a worker has one batch at a time, also where a batch is put together %s", async (when) => {
+    const worker = new Worker();
+    const ready = namedArraysBatcher();
+    const batcher: AnyBatcher<NamedArrays, NamedArrays> =
+      when === "at once" ? ready : { ...ready, batch: async (requests) => turn().then(() => ready.batch(requests)) };
+    const run = gathered(worker).gather(batcher);
+    const answers = Promise.all(Array.from({ length: 10 }, (_, value) => run(one(value))));
+    for (let count = 0; count < 12; count += 1) {
+      await turn();
+      worker.end();
+    }
+    expect((await answers).map(({ in: array }) => array!.toNested())).toEqual(Array.from({ length: 10 }, (_, value) => [[value]]));
+    expect(worker.most).toBe(1);
+    expect(worker.batches.map((batch) => batch.in!.shape[0])).toEqual([4, 4, 2]);
+  });
+
+  test("a batcher of one array runs on a model that names its only one", async () => {
+    const worker = new Worker();
+    const run = gathered(worker).gather<number, number>({
+      batch: (values) =>
+        Tensor.from(
+          "FP32",
+          values.map((value) => [value]),
+        ),
+      unbatch: (outputs: Tensor) => Array.from(outputs.as("FP32").data, (value) => value + 0.5),
+    });
+    const answers = Promise.all([1, 2, 3].map((value) => run(value)));
+    await turn();
+    worker.end();
+    expect(await answers).toEqual([1.5, 2.5, 3.5]);
+    expect(worker.batches.map((batch) => batch.in!.toNested())).toEqual([[[1], [2], [3]]]);
+  });
+
+  test("an answer too few is a failure of each of them, not of the server", async () => {
+    const worker = new Worker();
+    const run = gathered(worker).gather<number, number>({
+      batch: (values) => ({
+        in: Tensor.from(
+          "FP32",
+          values.map((value) => [value]),
+        ),
+      }),
+      unbatch: () => [],
+    });
+    const answers = Promise.allSettled([1, 2].map((value) => run(value)));
+    for (let count = 0; count < 4; count += 1) {
+      await turn();
+      worker.end();
+    }
+    for (const answer of await answers) expect(answer).toMatchObject({ status: "rejected", reason: { code: "invalid_output" } });
+  });
+});

@@ -1,0 +1,82 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { Engine } from "../../src/engine/engine.ts";
+import { type ServableError } from "../../src/errors.ts";
+import { defineService } from "../../src/service/define-service.ts";
+import { keepLog } from "../support/serving.ts";
+
+const body = new TextEncoder().encode("1");
+const request = { contentType: "application/json", body };
+
+test("ten times as much as it can do: what could not be answered in time is refused at once, and never computed", async () => {
+  let computed = 0;
+  const busy = defineService({
+    name: "busy",
+    policy: { concurrency: 1, queue: 10_000, deadlineMs: 100 },
+    async call(x) {
+      computed += 1;
+      await pause(5);
+      return x;
+    },
+  });
+  const engine = new Engine({ services: [busy], log: keepLog() });
+  await engine.start();
+  const outcomes = new Map<string, number>();
+  const count = (outcome: string): void => void outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+  const refusals: ServableError[] = [];
+  const running: Promise<void>[] = [];
+  let longestQueue = 0;
+  for (let tick = 0; tick < 150; tick += 1) {
+    for (let index = 0; index < 10; index += 1) {
+      try {
+        const execution = engine.admit("busy");
+        running.push(
+          execution.run(request).then(
+            () => {
+              count("ok");
+            },
+            (error: unknown) => {
+              count((error as ServableError).code);
+            },
+          ),
+        );
+      } catch (thrown) {
+        refusals.push(thrown as ServableError);
+      }
+    }
+    longestQueue = Math.max(longestQueue, engine.status().services.busy!.queued);
+    await pause(5);
+  }
+  await Promise.all(running);
+  await engine.stop(1_000);
+  const [ok = 0, late = 0] = [outcomes.get("ok"), outcomes.get("deadline_exceeded")];
+  expect(ok + late + refusals.length).toBe(1_500);
+  expect(refusals.length).toBeGreaterThan(750);
+  // 100 ms are room for 20 of 5 ms; ten more came before anything was measured.
+  expect(longestQueue).toBeLessThanOrEqual(30);
+  expect(computed).toBeLessThanOrEqual(ok + late);
+  expect(computed).toBeGreaterThanOrEqual(ok);
+  const [last] = refusals.slice(-1);
+  expect(last?.code).toBe("overloaded");
+  expect(last?.message).toMatch(/would wait about \d+ ms for its turn and then take \d+ ms, and has only 100 ms/);
+  expect(last?.retryAfterMs).toBeGreaterThan(0);
+});
+
+test("a request with more time is still taken where one with less is refused", async () => {
+  const slow = defineService({
+    name: "slow",
+    policy: { concurrency: 1, queue: 100, deadlineMs: 10_000 },
+    call: async (x) => {
+      await pause(40);
+      return x;
+    },
+  });
+  const engine = new Engine({ services: [slow], log: keepLog() });
+  await engine.start();
+  const results = [1, 2, 3].map(() => engine.admit("slow").run(request));
+  await results[0];
+  expect(() => engine.admit("slow", { timeoutMs: 50 })).toThrow(expect.objectContaining({ code: "overloaded" }));
+  const patient = engine.admit("slow", { timeoutMs: 5_000 }).run(request);
+  await Promise.all([...results, patient]);
+  expect(await engine.stop(1_000)).toBe(true);
+});
