@@ -46,8 +46,8 @@ export function addBatch(program: Command): void {
     .option("--quiet", "say nothing but what goes wrong")
     .optionsGroup("The service:")
     .option("--export <name>", "which one, where the module exports several")
-    .addOption(new Option("--placement <where>", "where it runs").choices(["inline", "thread"]))
-    .addOption(number("--workers <number>", "worker threads", 1, 1024))
+    .addOption(new Option("--placement <where>", "where it runs").choices(["inline", "thread", "process"]))
+    .addOption(number("--workers <number>", "worker threads or processes", 1, 1024))
     .addOption(number("--concurrency <number>", "rows that run at the same time (default: what fills its batches, 64 at least)", 1, most))
     .addOption(number("--deadline-ms <number>", "time for one row, its wait for others included (default: an hour)", 1, longestTimerMs))
     .addOption(number("--max-body-bytes <number>", "longest line (default: 16 MiB)", 1, most))
@@ -133,7 +133,7 @@ function tellStart(display: ProgressDisplay, { progress, status }: OfflineRuntim
   if (progress !== undefined && progress.earlierRows > 0) display.say(`going on behind ${countText(progress.earlierRows)}`);
   const [service] = Object.values(status?.services ?? {});
   if (service?.placement === "inline" && flags.workers !== undefined) {
-    display.write("servable: workers has no effect on a service that runs inline; ask for placement thread, too.\n");
+    display.write("servable: workers has no effect on a service that runs inline; ask for placement thread or process, too.\n");
   }
 }
 

@@ -5,13 +5,16 @@ import { readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setTimeout as pause } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Server, makeFolder, removeFolder, runCli, type CommandOptions, type CommandResult } from "./support.ts";
 
 const services = fileURLToPath(new URL("../runtime/offline/services.ts", import.meta.url));
 const twoServices = fileURLToPath(new URL("services.ts", import.meta.url));
 let folder: string;
 let started: Server | undefined;
+
+// Each start of the command takes a second or more on a machine that has other things to do.
+vi.setConfig({ testTimeout: 180_000 });
 
 beforeEach(async () => {
   folder = await makeFolder();
@@ -152,51 +155,47 @@ describe("a batch that is broken off", () => {
   test.each([
     ["jitter", 10],
     ["batched", 4],
-  ])(
-    "by kills at any moment ends with the same bytes as one that was not (%s)",
-    async (name, mostKills) => {
-      const count = 3_000;
-      // Every hundredth row has a blank line before it and a broken row behind it.
-      await write(
-        "in.jsonl",
-        rows(count)
-          .replaceAll(/\{"x":(\d*50)\}\n/g, '\n{"x":$1}\r\n{broken\n')
-          .replace('{"x":666}', '{"x":6}'),
-      );
-      const [, , , , ...flags] = words(name, "--log-level", "silent");
-      expect(await runCli(["batch", services, "in.jsonl", "whole.jsonl", ...flags], options())).toMatchObject({ code: 3 });
-      const whole = await output("whole.jsonl");
-      expect(whole.match(/\n/g)).toHaveLength(count + count / 100);
+  ])("by kills at any moment ends with the same bytes as one that was not (%s)", async (name, mostKills) => {
+    const count = 3_000;
+    // Every hundredth row has a blank line before it and a broken row behind it.
+    await write(
+      "in.jsonl",
+      rows(count)
+        .replaceAll(/\{"x":(\d*50)\}\n/g, '\n{"x":$1}\r\n{broken\n')
+        .replace('{"x":666}', '{"x":6}'),
+    );
+    const [, , , , ...flags] = words(name, "--log-level", "silent");
+    expect(await runCli(["batch", services, "in.jsonl", "whole.jsonl", ...flags], options())).toMatchObject({ code: 3 });
+    const whole = await output("whole.jsonl");
+    expect(whole.match(/\n/g)).toHaveLength(count + count / 100);
 
-      const random = seeded(4);
-      let kills = 0;
-      let inTheMiddle = 0;
-      for (let code: number | string = "SIGKILL"; code === "SIGKILL";) {
-        const server = start("batch", services, "in.jsonl", "out.jsonl", ...flags);
-        if (kills < mostKills) {
-          // Somewhere in the part of the file that this run gets to: between two writes, in one, or before the first.
-          const size = (whole.length / (mostKills + 1)) * (kills + random.next().value);
-          const sizeNow = async (): Promise<number> => (await stat(join(folder, "out.jsonl")).catch(() => undefined))?.size ?? 0;
-          await server.until(async () => (await sizeNow()) >= size);
-          await pause(random.next().value * 20);
-          server.child.kill("SIGKILL");
-        }
-        code = await server.exited;
-        const soFar = await output();
-        expect(whole.startsWith(soFar)).toBe(true);
-        if (code !== "SIGKILL") break;
-        kills += 1;
-        if (soFar.length > 0 && soFar.length < whole.length) inTheMiddle += 1;
-        // As a kill in the middle of a write leaves it.
-        if (kills % 2 === 0) await write("out.jsonl", soFar.slice(0, -7));
+    const random = seeded(4);
+    let kills = 0;
+    let inTheMiddle = 0;
+    for (let code: number | string = "SIGKILL"; code === "SIGKILL";) {
+      const server = start("batch", services, "in.jsonl", "out.jsonl", ...flags);
+      if (kills < mostKills) {
+        // Somewhere in the part of the file that this run gets to: between two writes, in one, or before the first.
+        const size = (whole.length / (mostKills + 1)) * (kills + random.next().value);
+        const sizeNow = async (): Promise<number> => (await stat(join(folder, "out.jsonl")).catch(() => undefined))?.size ?? 0;
+        await server.until(async () => (await sizeNow()) >= size);
+        await pause(random.next().value * 20);
+        server.child.kill("SIGKILL");
       }
-      expect(kills).toBe(mostKills);
-      expect(inTheMiddle).toBeGreaterThan(mostKills / 2);
-      expect(await output()).toBe(whole);
-      expect(await outputs()).toEqual(["out.jsonl"]);
-    },
-    180_000,
-  );
+      code = await server.exited;
+      const soFar = await output();
+      expect(whole.startsWith(soFar)).toBe(true);
+      if (code !== "SIGKILL") break;
+      kills += 1;
+      if (soFar.length > 0 && soFar.length < whole.length) inTheMiddle += 1;
+      // As a kill in the middle of a write leaves it.
+      if (kills % 2 === 0) await write("out.jsonl", soFar.slice(0, -7));
+    }
+    expect(kills).toBe(mostKills);
+    expect(inTheMiddle).toBeGreaterThan(mostKills / 2);
+    expect(await output()).toBe(whole);
+    expect(await outputs()).toEqual(["out.jsonl"]);
+  });
 
   test("by a file that may not grow keeps what is whole, and goes on when there is room", async () => {
     await write("in.jsonl", rows(2_000));

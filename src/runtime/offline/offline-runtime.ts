@@ -8,7 +8,7 @@ import { beginning } from "./checkpoint.ts";
 import { openInput, type Input } from "./input.ts";
 import { LineReader } from "./line-reader.ts";
 import { openOutput, type Output } from "./open-output.ts";
-import { graceOf, offlinePolicy, withoutPolicy, type OfflineRuntimeOptions } from "./options.ts";
+import { offlinePolicy, timesOf, withoutPolicy, type OfflineRuntimeOptions } from "./options.ts";
 import { OrderedOutput } from "./ordered-output.ts";
 import { rowLog } from "./row-log.ts";
 import { RowRunner } from "./row-runner.ts";
@@ -74,8 +74,7 @@ export class OfflineRuntime implements Runtime {
    */
   readonly finished: Promise<OfflineResult>;
   readonly #options: OfflineRuntimeOptions;
-  readonly #graceMs: number;
-  readonly #lost = new Set<number>();
+  readonly #times: ReturnType<typeof timesOf>;
   #started = false;
   #stopAsked = false;
   #engine: Engine | undefined;
@@ -88,7 +87,7 @@ export class OfflineRuntime implements Runtime {
   /** @throws ServableError `invalid_config` */
   constructor(options: OfflineRuntimeOptions) {
     this.#options = options;
-    this.#graceMs = graceOf(options);
+    this.#times = timesOf(options);
     this.stopped = new Promise((resolve) => {
       this.#markStopped = resolve;
     });
@@ -145,7 +144,7 @@ export class OfflineRuntime implements Runtime {
       this.#markStopped();
     }
     this.#parts?.runner.stop();
-    await this.#engine?.stop(this.#graceMs);
+    await this.#engine?.stop(this.#times.graceMs);
     await this.stopped;
   }
 
@@ -184,17 +183,17 @@ export class OfflineRuntime implements Runtime {
     if (checkpoint !== beginning) input.seek(checkpoint.inputBytes);
     const { concurrency, maxBodyBytes } = engine.policy(service);
     const reader = new LineReader(() => input.read(), maxBodyBytes, checkpoint);
-    const ordered = new OrderedOutput(
+    const ordered = new OrderedOutput({
       output,
-      checkpoint,
-      concurrency,
-      () => {
+      atOnce: concurrency,
+      checkpointMs: this.#times.checkpointMs,
+      onWritten: () => {
         runner.wake();
       },
-      (thrown) => {
+      onFail: (thrown) => {
         this.#fail(thrown);
       },
-    );
+    });
     const runner = new RowRunner({ engine, service, reader, output: ordered, whole });
     return { engine, input, output, ordered, runner };
   }
@@ -216,7 +215,7 @@ export class OfflineRuntime implements Runtime {
   }
 
   async #close(engine: Engine, input: Input, output: Output): Promise<void> {
-    await engine.stop(this.#graceMs);
+    await engine.stop(this.#times.graceMs);
     await Promise.all([input.close(), output.close()]);
   }
 
@@ -227,11 +226,11 @@ export class OfflineRuntime implements Runtime {
     void this.#engine?.stop(0);
   }
 
-  #watch({ change, worker, reason }: WorkerEvent): void {
+  /** Of workers that are given up none comes back: with no other one ready, rows would wait for nothing. */
+  #watch({ change, reason }: WorkerEvent): void {
     if (change !== "crash_loop") return;
-    this.#lost.add(worker);
     const [status] = Object.values(this.#engine?.status().services ?? {});
-    if (status === undefined || this.#lost.size < status.total) return;
+    if (status === undefined || status.ready > 0) return;
     this.#fail(
       new ServableError("worker_crashed", `The service's workers crashed again and again, and no row can be run any more: ${reason ?? ""}`),
     );

@@ -18,6 +18,8 @@ export interface OfflineRuntimeOptions {
   readonly output: string | Writable;
   /** Begins anew, over whatever is in the output. @default false: goes on where a run of the same input and service was broken off */
   readonly restart?: boolean | undefined;
+  /** How often the output is synced to its disk and the progress file renewed; 0 after every write. @default 1000 */
+  readonly checkpointMs?: number | undefined;
   /** Time for rows in flight when the run is stopped. @default 30000 */
   readonly graceMs?: number | undefined;
   /** @default pino, to standard error, from warnings on */
@@ -30,11 +32,13 @@ export interface OfflineRuntimeOptions {
 const deadlineMs = 3_600_000;
 const concurrency = 64;
 
-/** The grace time, filled in. @throws ServableError `invalid_config` */
-export function graceOf(options: OfflineRuntimeOptions): number {
-  const graceMs = options.graceMs ?? 30_000;
-  if (Number.isFinite(graceMs) && graceMs >= 0) return graceMs;
-  throw new ServableError("invalid_config", `The grace time must be 0 ms or more, not ${graceMs}.`);
+/** The times, filled in. @throws ServableError `invalid_config` */
+export function timesOf(options: OfflineRuntimeOptions): { readonly graceMs: number; readonly checkpointMs: number } {
+  const time = (name: string, value: number): number => {
+    if (Number.isFinite(value) && value >= 0) return value;
+    throw new ServableError("invalid_config", `${name} must be 0 or more, not ${value}.`);
+  };
+  return { graceMs: time("graceMs", options.graceMs ?? 30_000), checkpointMs: time("checkpointMs", options.checkpointMs ?? 1_000) };
 }
 
 /** A source without its policy, and the policy. */

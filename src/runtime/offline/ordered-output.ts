@@ -18,14 +18,23 @@ const maxRows = 1_024;
 const maxBytes = 32 * 1024 * 1024;
 /** What is written at once. */
 const pieceLength = 1024 * 1024;
-const checkpointMs = 1_000;
+
+/** What an {@link OrderedOutput} is made of. */
+export interface OrderedOutputOptions {
+  readonly output: Output;
+  /** How many rows run at the same time. */
+  readonly atOnce: number;
+  readonly checkpointMs: number;
+  /** There is room again. */
+  readonly onWritten: () => void;
+  /** Nothing can be written any more. */
+  readonly onFail: (thrown: unknown) => void;
+}
 
 /** Writes answers in the order of their rows, whatever the order in which they come. */
 export class OrderedOutput {
-  readonly #output: Output;
+  readonly #options: OrderedOutputOptions;
   readonly #maxRows: number;
-  readonly #onWritten: () => void;
-  readonly #onFail: (thrown: unknown) => void;
   #rows: Row[] = [];
   /** Those at the front of `#rows` that are written. */
   #gone = 0;
@@ -35,16 +44,10 @@ export class OrderedOutput {
   #broken = false;
   #savedAt = performance.now();
 
-  /**
-   * @param start - how far an earlier run has come
-   * @param atOnce - how many rows run at the same time
-   */
-  constructor(output: Output, start: Checkpoint, atOnce: number, onWritten: () => void, onFail: (thrown: unknown) => void) {
-    this.#output = output;
-    this.#maxRows = Math.max(maxRows, 2 * atOnce);
-    this.#written = start;
-    this.#onWritten = onWritten;
-    this.#onFail = onFail;
+  constructor(options: OrderedOutputOptions) {
+    this.#options = options;
+    this.#maxRows = Math.max(maxRows, 2 * options.atOnce);
+    this.#written = options.output.checkpoint;
   }
 
   /** What is written, of earlier runs too. */
@@ -83,7 +86,7 @@ export class OrderedOutput {
   /** Resolves when everything is written whose turn has come, and how far that is, is kept. @throws ServableError where it can't be written */
   async flush(): Promise<void> {
     while (this.#writing !== undefined) await this.#writing;
-    if (!this.#broken) await this.#output.save(this.#written);
+    if (!this.#broken) await this.#options.output.save(this.#written);
   }
 
   async #write(): Promise<void> {
@@ -92,20 +95,20 @@ export class OrderedOutput {
     try {
       for (let text = this.#gather(); text !== undefined && !this.#broken; text = this.#gather()) {
         const bytes = Buffer.from(text.text);
-        await this.#output.sink.write(bytes);
+        await this.#options.output.sink.write(bytes);
         this.#wrote(text.rows, bytes.byteLength);
-        if (performance.now() - this.#savedAt >= checkpointMs) await this.#save();
+        if (performance.now() - this.#savedAt >= this.#options.checkpointMs) await this.#save();
       }
     } catch (thrown) {
       this.#broken = true;
-      this.#onFail(thrown);
+      this.#options.onFail(thrown);
     } finally {
       this.#writing = undefined;
     }
   }
 
   async #save(): Promise<void> {
-    await this.#output.save(this.#written);
+    await this.#options.output.save(this.#written);
     this.#savedAt = performance.now();
   }
 
@@ -143,6 +146,6 @@ export class OrderedOutput {
       line: last.line,
       outputBytes: this.#written.outputBytes + outputBytes,
     };
-    this.#onWritten();
+    this.#options.onWritten();
   }
 }
