@@ -27,20 +27,25 @@ export function canStackNamed(a: NamedArrays, b: NamedArrays): boolean {
  * @throws ServableError `invalid_argument` when they differ, when one is a scalar, or when there are no arrays
  */
 export function rowsOf(named: NamedArrays): number {
-  let first: { name: string; rows: number } | undefined;
-  for (const [name, array] of Object.entries(named)) {
+  let firstName = "";
+  let firstRows: number | undefined;
+  for (const name of Object.keys(named)) {
+    const array = named[name];
+    if (array === undefined) continue;
     const rows = array.shape[0];
     if (rows === undefined) throw scalar(name, array);
-    first ??= { name, rows };
-    if (rows !== first.rows) {
+    if (firstRows === undefined) {
+      firstName = name;
+      firstRows = rows;
+    } else if (rows !== firstRows) {
       throw new ServableError(
         "invalid_argument",
-        `The arrays must have the same number of rows, but '${first.name}' has ${first.rows} and '${name}' has ${rows}.`,
+        `The arrays must have the same number of rows, but '${firstName}' has ${firstRows} and '${name}' has ${rows}.`,
       );
     }
   }
-  if (first === undefined) throw new ServableError("invalid_argument", "There are no arrays, and so no rows.");
-  return first.rows;
+  if (firstRows === undefined) throw new ServableError("invalid_argument", "There are no arrays, and so no rows.");
+  return firstRows;
 }
 
 /**
@@ -87,15 +92,17 @@ export function split<D extends DataType>(tensor: Tensor<D>, rows: readonly numb
  * @throws ServableError `invalid_argument`, naming the array, when the rows do not add up
  */
 export function splitNamed(named: NamedArrays, rows: readonly number[]): NamedArrays[] {
-  const parts = mapArrays(named, (array, name) => splitOf(name, array, rows));
-  return rows.map((_, index) =>
-    Object.fromEntries(
-      Object.entries(parts).flatMap(([name, list]) => {
-        const part = list[index];
-        return part === undefined ? [] : [[name, part]];
-      }),
-    ),
-  );
+  const parts: Record<string, Tensor>[] = rows.map(() => ({}));
+  for (const [name, array] of Object.entries(named)) {
+    splitOf(name, array, rows).forEach((part, index) => {
+      const target = parts[index];
+      if (target === undefined) return;
+      if (name !== "__proto__") target[name] = part;
+      // Assigned, it would be the object's prototype instead of an array of that name.
+      else Object.defineProperty(target, name, { value: part, enumerable: true });
+    });
+  }
+  return parts;
 }
 
 function stackOf<D extends DataType>(name: string | undefined, tensors: readonly Tensor<D>[]): Tensor<D> {

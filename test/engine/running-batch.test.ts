@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { resolveBatchPolicy } from "../../src/engine/batching/batch-policy.ts";
 import { DynamicBatcher, type RunningBatch } from "../../src/engine/batching/dynamic-batcher.ts";
+import { callerOf } from "../../src/engine/batching/caller.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
 test("a batch hears when nobody waits for any of it any more, and not before", async () => {
@@ -21,7 +22,7 @@ test("a batch hears when nobody waits for any of it any more, and not before", a
     },
   });
   const aborters = Array.from({ length: 5 }, () => new AbortController());
-  const codes = aborters.map((aborter, id) => batcher.submit(id, { signal: aborter.signal }).catch((reason: unknown) => reason));
+  const codes = aborters.map((aborter, id) => batcher.submit(id, { caller: callerOf(aborter.signal) }).catch((reason: unknown) => reason));
   await clock.advance(1);
   expect(batches).toHaveLength(1);
   // Two still wait for the next batch; one of them leaves.

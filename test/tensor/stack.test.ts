@@ -132,3 +132,10 @@ describe("split", () => {
     expect(() => split(Tensor.from("FP32", 1), [1])).toThrow(refusal("The tensor is a scalar (FP32 []) and has no rows."));
   });
 });
+
+test("an array of the name __proto__ is split like any other", () => {
+  const named = Object.fromEntries([["__proto__", Tensor.from("FP32", [[1], [2]])]]);
+  const [first] = splitNamed(named, [1, 1]);
+  expect(Object.keys(first!)).toEqual(["__proto__"]);
+  expect(Object.getPrototypeOf(first)).toBe(Object.prototype);
+});
