@@ -18,7 +18,7 @@ const order = [
   ["tensor", "errors"],
 ];
 
-const entries = "^src/(index|http|grpc|queue|onnx|triton|server|client|deployment|kubernetes|testing)\\.ts$";
+const entries = "^src/(index|http|offline|grpc|queue|onnx|triton|server|client|deployment|kubernetes|testing)\\.ts$";
 const room = (name) => (name === "errors" ? "^src/errors\\.ts$" : `^src/${name}/`);
 const rooms = (names) => names.map(room).join("|");
 

@@ -81,7 +81,9 @@ export function httpOptionsOf(flags: ServeFlags): Omit<HttpRuntimeOptions, "serv
 }
 
 /** The flags that go to every service; they win over what a service says of itself. */
-export function policyOf(flags: ServeFlags): ServicePolicy {
+export function policyOf(
+  flags: Pick<ServeFlags, "placement" | "workers" | "concurrency" | "queue" | "deadlineMs" | "maxBodyBytes">,
+): ServicePolicy {
   const { placement, workers, concurrency, queue, deadlineMs, maxBodyBytes } = flags;
   return { placement, workers, concurrency, queue, deadlineMs, maxBodyBytes };
 }

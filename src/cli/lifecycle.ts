@@ -3,7 +3,8 @@ import type { EngineStatus } from "../engine/engine.ts";
 import type { EngineLogger } from "../engine/observer.ts";
 
 const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
-type EndingSignal = keyof typeof signalNumbers;
+/** What asks a process to end. */
+export type EndingSignal = keyof typeof signalNumbers;
 
 /** Under npm one Ctrl+C arrives twice: from the terminal, and passed on by npm. */
 const sameSignalMs = 500;
@@ -27,7 +28,7 @@ export function onEndSignals(onFirst: (signal: EndingSignal) => void, onSecond: 
         firstAt = now;
         onFirst(signal);
       } else if (now - firstAt > sameSignalMs) {
-        onSecond(128 + signalNumbers[signal]);
+        onSecond(signalExitCode(signal));
       }
     });
   }
@@ -49,10 +50,16 @@ export function onNpmGone(onGone: () => void): void {
   timer.unref();
 }
 
+/** The exit code of a process that a signal ended, by the convention of shells. */
+export function signalExitCode(signal: EndingSignal): number {
+  return 128 + signalNumbers[signal];
+}
+
 /** What a {@link Lifecycle} ends: the part of a runtime that it needs. */
 export interface Stoppable {
   readonly status: EngineStatus | undefined;
-  stop(): Promise<void>;
+  /** @returns the exit code, where it knows better than whoever asked for the end */
+  stop(): Promise<number | undefined>;
 }
 
 /**
@@ -67,14 +74,18 @@ export class Lifecycle {
   #exitCode = 0;
   #ending: Promise<void> | undefined;
 
-  /** Listens from now on. */
-  constructor(log: EngineLogger, graceMs: number) {
+  /**
+   * Listens from now on.
+   *
+   * @param onSignal - called at the first signal; gives the exit code, by default 0
+   */
+  constructor(log: EngineLogger, graceMs: number, onSignal: (signal: EndingSignal) => number = () => 0) {
     this.#log = log;
     this.#graceMs = graceMs;
     onEndSignals(
       (signal) => {
         log.info({ signal }, "stopping: what is in flight finishes first");
-        void this.end(0);
+        void this.end(onSignal(signal));
       },
       (exitCode) => {
         this.#exitNow(exitCode);
@@ -120,7 +131,7 @@ export class Lifecycle {
       this.#exitNow(1);
     }, this.#graceMs + closingMs);
     try {
-      await this.#runtime?.stop();
+      this.#exitCode = (await this.#runtime?.stop()) ?? this.#exitCode;
     } catch (thrown) {
       this.#exitCode = 1;
       this.#log.error({ err: thrown }, "stopping failed");

@@ -2,6 +2,7 @@
 /** The command line tool. `cli/` is the only place that reads process signals or ends the process. */
 import { Command, CommanderError } from "commander";
 import { ServableError } from "../errors.ts";
+import { addBatch } from "./batch.ts";
 import { addCall } from "./call.ts";
 import { addInit } from "./init.ts";
 import { readPackageFacts } from "./package-facts.ts";
@@ -16,6 +17,7 @@ Examples:
   npx servable serve ./double.ts
   npx servable call double '{"x":1}'
   npx servable run --config servable.yaml
+  npx servable batch ./double.ts in.jsonl out.jsonl
 `;
 
 function createProgram(): Command {
@@ -34,6 +36,7 @@ function createProgram(): Command {
   addServe(program);
   addRun(program);
   addCall(program);
+  addBatch(program);
   addInit(program);
   return program;
 }

@@ -45,7 +45,12 @@ export async function serveServices(plan: ServePlan): Promise<void> {
     await refuseSameNames(found);
     const services = found.map(({ loader, policy }) => ({ service: loader, policy }));
     const runtime = new HttpRuntime({ ...plan.http, services, log });
-    lifecycle.manage(runtime);
+    lifecycle.manage({
+      get status() {
+        return runtime.status;
+      },
+      stop: () => runtime.stop().then(() => undefined),
+    });
     if (lifecycle.ending === undefined) await start(runtime, log);
     await lifecycle.ending;
     await tellReady(runtime, found, plan, log);

@@ -371,11 +371,13 @@ function stoppedEarly(): ServableError {
   return new ServableError("cancelled", "It was stopped before it was ready.");
 }
 
-function isEntry(source: ServiceSource): source is ServiceEntry {
+/** Whether a source carries a policy of its own. */
+export function isEntry(source: ServiceSource): source is ServiceEntry {
   return typeof source === "object" && (source as ServiceSource | null) !== null && "service" in source;
 }
 
-async function resolveSource(
+/** Finds the definition of what is to run, and how a worker constructs it. @throws ServableError `load_failed` or `invalid_config` */
+export async function resolveSource(
   source: ServiceEntry["service"],
 ): Promise<{ readonly definition: AnyServiceDefinition; readonly loader: ServiceLoader | undefined }> {
   if (isDefinition(source)) return { definition: source, loader: undefined };

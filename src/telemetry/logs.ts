@@ -98,6 +98,7 @@ function round(ms: number): number {
 
 const mishaps: ReadonlySet<string> = new Set(["service_failed", "invalid_output", "serialization_failed", "worker_crashed", "internal"]);
 
-function isMishap(code: string): boolean {
+/** Whether a code means that something went wrong on the service's side; what stands in the log as an error. */
+export function isMishap(code: string): boolean {
   return mishaps.has(code);
 }

@@ -123,6 +123,7 @@ export class Shell {
       const env = { ...process.env, SERVABLE_URL: this.#url };
       return (await execute(process.execPath, [cli, "call", ...parameters], { cwd: this.#folder, env })).stdout;
     }
+    if (verb === "batch") return (await execute(process.execPath, [cli, ...words], { cwd: this.#folder })).stdout;
     if (verb === "init") {
       // Its installation and its npm test are part of the smoke test of the tarball.
       const given = [...rest, "--no-install", ...(rest.includes("--servable") ? [] : ["--servable", root])];

@@ -3,6 +3,7 @@ import type { Engine, ListPlace } from "../../engine/engine.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
 import { JsonHandler } from "../../service/handlers/json-handler.ts";
 import type { Execution } from "../../engine/execution.ts";
+import { outputText } from "../item.ts";
 import type { HttpCall } from "./call.ts";
 import { problemOf, toWireError } from "./problem.ts";
 
@@ -89,7 +90,7 @@ async function answerItem(admitted: Admitted, item: unknown, inHand: Set<Executi
   try {
     const body = encoder.encode(JSON.stringify(item));
     const response = await execution.run({ contentType: "application/json", body, responseType: "application/json" });
-    return `{"output":${response.kind === "value" ? textOf(response.body) : await collect(response.items)}}`;
+    return `{"output":${await outputText(response)}}`;
   } catch (thrown) {
     const error = toWireError(thrown);
     execution.fail(error);
@@ -97,15 +98,4 @@ async function answerItem(admitted: Admitted, item: unknown, inHand: Set<Executi
   } finally {
     inHand.delete(execution);
   }
-}
-
-/** A streamed answer of one item is a list of its own. */
-async function collect(items: AsyncIterable<Uint8Array | string>): Promise<string> {
-  const texts: string[] = [];
-  for await (const item of items) texts.push(textOf(item));
-  return `[${texts.join(",")}]`;
-}
-
-function textOf(body: Uint8Array | string): string {
-  return typeof body === "string" ? body : new TextDecoder().decode(body);
 }
