@@ -35,6 +35,7 @@ export interface ConfiguredService {
 const text = z.string().min(1, "must not be empty");
 const whole = (least: number, most = Number.MAX_SAFE_INTEGER): z.ZodNumber => z.int().min(least).max(most);
 
+const stagesSchema = z.strictObject({ workers: whole(1) });
 const batchingSchema = z.strictObject({
   maxRows: whole(1).optional(),
   maxDelayMs: z.number().min(0).optional(),
@@ -47,6 +48,8 @@ const policySchema = z.strictObject({
   queue: whole(0).optional(),
   deadlineMs: whole(1, longestTimerMs).optional(),
   killAfterMs: whole(1, longestTimerMs).optional(),
+  stages: stagesSchema.optional(),
+  devices: z.array(whole(0)).optional(),
   batching: batchingSchema.optional(),
   maxBodyBytes: whole(1).optional(),
 });
@@ -82,6 +85,7 @@ const knownKeys: KnownKeys = {
   "": Object.keys(configSchema.shape),
   "services[]": Object.keys(serviceSchema.shape),
   "services[].policy": Object.keys(policySchema.shape),
+  "services[].policy.stages": Object.keys(stagesSchema.shape),
   "services[].policy.batching": Object.keys(batchingSchema.shape),
   http: Object.keys(httpSchema.shape),
   "http.tls": Object.keys(tlsSchema.shape),

@@ -92,6 +92,13 @@ export class HostedService implements ExecutionHost {
 
   #place({ spec, workerChanged, batchRun }: HostedServiceOptions): ServicePlacement {
     const { definition, policy, log } = this;
+    if (policy.stageWorkers > 0 && (policy.placement === "inline" || definition.loadModel === undefined)) {
+      throw new ServableError(
+        "invalid_config",
+        `Service '${definition.name}': policy.stages is for a service with a model of its own on workers (defineInference), and this one ` +
+          (policy.placement === "inline" ? 'is placed "inline".' : "has none."),
+      );
+    }
     if (policy.placement === "inline") return new InlinePlacement({ definition, log, policy, onChange: workerChanged });
     const kind = policy.placement;
     if (spec === undefined) {

@@ -15,6 +15,14 @@ export interface ResolvedPolicy {
   readonly killAfterMs: number;
   readonly batching: ResolvedBatchPolicy;
   readonly maxBodyBytes: number;
+  /** Threads for the stages around a model; 0 where they run on the thread that does I/O. */
+  readonly stageWorkers: number;
+  readonly devices: readonly number[];
+}
+
+/** The device of a worker: one after the other, and from the first one again. */
+export function deviceOf({ devices }: ResolvedPolicy, worker: number): number | undefined {
+  return devices[worker % Math.max(1, devices.length)];
 }
 
 /** A policy can come from JavaScript or a file, so its words are checked. */
@@ -49,6 +57,8 @@ export function resolvePolicy(definition: AnyServiceDefinition, override: Servic
     queue: limit("queue", override.queue ?? own.queue ?? 256, 0),
     deadlineMs: limit("deadlineMs", override.deadlineMs ?? own.deadlineMs ?? 30_000, 1),
     killAfterMs: limit("killAfterMs", override.killAfterMs ?? own.killAfterMs ?? 5_000, 1),
+    stageWorkers: limit("stages.workers", (override.stages ?? own.stages)?.workers ?? 0, 0),
+    devices: (override.devices ?? own.devices ?? []).map((device) => limit("devices", device, 0)),
     batching: resolveBatchPolicy(override.batching ?? own.batching),
     maxBodyBytes: limit("maxBodyBytes", override.maxBodyBytes ?? own.maxBodyBytes ?? 16 * 1024 * 1024, 1),
   });

@@ -5,7 +5,7 @@ import type { Service, ServiceContext } from "./service.ts";
 
 /**
  * Where a service runs: on the thread that does I/O, on worker threads, or in child processes of its own. A process costs more memory and some
- * 50 µs a call, and nothing that happens in it reaches the server: native code that aborts, a heap that overflows, a call that hangs.
+ * 60 µs a call, and nothing that happens in it reaches the server: native code that aborts, a heap that overflows, a call that hangs.
  */
 export type Placement = "inline" | "thread" | "process";
 
@@ -36,6 +36,15 @@ export interface ServicePolicy {
    * works on another that is wanted, the process is killed and a new one started. Elsewhere such a call can't be stopped. @default 5000
    */
   readonly killAfterMs?: number | undefined;
+  /**
+   * Threads of their own for the stages around a model (`preprocess` and `postprocess` of an `InferenceService`), for stages that compute for
+   * long: on the thread that does I/O they would hold up everything else.
+   *
+   * @default none: they run on the thread that does I/O
+   */
+  readonly stages?: { readonly workers: number } | undefined;
+  /** The device of each worker, by number, from the first one again where there are more workers: its model is loaded with it (`place.device`). @default none */
+  readonly devices?: readonly number[] | undefined;
   /** How requests are put together for the service's model; for services that `defineInference` made. */
   readonly batching?: BatchPolicy | undefined;
   /** Largest body, and largest item of an input stream. @default 16 MiB */

@@ -27,6 +27,8 @@ export class InferenceService<I = unknown, O = unknown> extends Service<I, O> {
   readonly #processor: Processor<I, O>;
   readonly #loadModel: ModelLoader;
   readonly #options: InferenceOptions<I>;
+  /** How the model's inputs of several requests are put together: where its stages run elsewhere, the engine asks for it. */
+  readonly batcher: Batcher<NamedArrays, NamedArrays>;
   #model: BatchedModel<NamedArrays, NamedArrays> | undefined;
 
   constructor(processor: Processor<I, O>, loadModel: ModelLoader, options: InferenceOptions<I> = {}) {
@@ -34,10 +36,11 @@ export class InferenceService<I = unknown, O = unknown> extends Service<I, O> {
     this.#processor = processor;
     this.#loadModel = loadModel;
     this.#options = options;
+    this.batcher = options.batcher ?? namedArraysBatcher();
   }
 
   override async setup(context: SetupContext): Promise<void> {
-    this.#model = await BatchedModel.open(this.#options.batcher ?? namedArraysBatcher(), this.#loadModel, context);
+    this.#model = await BatchedModel.open(this.batcher, this.#loadModel, context);
   }
 
   override call(request: I, context: ServiceContext): MaybePromise<O> {

@@ -89,7 +89,7 @@ log: { level: warn, format: json }
     [
       "a key of a policy",
       "services:\n  - module: a.ts\n    policy: { queueLength: 1 }\n",
-      "3:15: there is no key services[0].policy.queueLength; known there: placement, workers, concurrency, queue, deadlineMs, killAfterMs, batching, maxBodyBytes.",
+      "3:15: there is no key services[0].policy.queueLength; known there: placement, workers, concurrency, queue, deadlineMs, killAfterMs, stages, devices, batching, maxBodyBytes.",
     ],
     ["a key in the wrong place", `${one}port: 1\n`, "2:1: there is no key port; did you mean http.port?"],
     ["a missing key", "services:\n  - export: a\n", "2:5: services[0].module is missing; it must be a text."],

@@ -53,7 +53,7 @@ describe("servable serve", () => {
     const server = serve("some.ts", "--workers", "2", "--log-level", "error");
     await server.until(() => server.stderr.includes("\n"));
     expect(server.stderr).toBe(
-      "servable: workers has no effect on a service that runs inline (double, hello); ask for placement thread, too.\n",
+      "servable: workers has no effect on a service that runs inline (double, hello); ask for placement thread or process, too.\n",
     );
     expect(server.stdout).toBe("");
   });

@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import { threadId } from "node:worker_threads";
 import { afterEach, describe, expect, test } from "vitest";
 import { defineService } from "servable";
 import { createClient, ServableError } from "servable/client";
@@ -6,7 +7,7 @@ import { HttpRuntime, type BatchRunEvent, type RequestEvent, type WorkerEvent } 
 import { createLogger } from "servable/http";
 import { callService } from "servable/testing";
 import { z } from "zod";
-import { batched, lengths, type padded, single, type warmed } from "../fixtures/inference-services.ts";
+import { batched, lengths, type padded, single, type staged, type warmed } from "../fixtures/inference-services.ts";
 
 const module = fileURLToPath(new URL("../fixtures/inference-services.ts", import.meta.url));
 let runtime: HttpRuntime | undefined;
@@ -17,6 +18,7 @@ interface Services {
   readonly lengths: typeof lengths;
   readonly padded: typeof padded;
   readonly single: typeof single;
+  readonly staged: typeof staged;
   readonly warmed: typeof warmed;
 }
 
@@ -115,6 +117,55 @@ describe("a batchable service", () => {
     // Most of the others wait by now, and it comes behind them.
     await Promise.all([usual, call("!urgent")]);
     expect(done.indexOf("!urgent")).toBeLessThan(40);
+  });
+});
+
+describe("stages on threads of their own", () => {
+  test("run beside the model and the server, and what comes together is still put together", async () => {
+    const { client, batches, requests, workers } = await start("staged");
+    const answers = await Promise.all(Array.from({ length: 24 }, (_, x) => client.staged({ x: x + 20 })));
+    expect(answers.map(({ y }) => y)).toEqual(Array.from({ length: 24 }, (_, x) => 2 * (x + 20)));
+    const stageThreads = new Set(answers.map(({ preprocessed }) => preprocessed));
+    const modelThreads = new Set(answers.map(({ model }) => model));
+    expect(stageThreads.size).toBe(2);
+    for (const thread of [...stageThreads, ...modelThreads]) expect(thread).not.toBe(threadId);
+    for (const thread of stageThreads) expect(modelThreads).not.toContain(thread);
+    expect(Math.max(...batches.map(({ rows }) => rows))).toBeGreaterThan(1);
+    expect(requests[0]?.stages.map(({ stage }) => stage)).toEqual(expect.arrayContaining(["preprocess", "model", "postprocess"]));
+    expect(workers.filter(({ change }) => change === "ready").map(({ worker }) => worker)).toEqual(expect.arrayContaining([0, 1, 2, 3]));
+    expect(runtime?.status?.services.staged).toMatchObject({ ready: 4, total: 4 });
+  });
+
+  test("a model is loaded for its worker and its device", async () => {
+    const { client } = await start("staged");
+    const devices = new Set<number>();
+    for (let round = 0; round < 20 && devices.size < 2; round += 1) {
+      const answers = await Promise.all(Array.from({ length: 32 }, (_, x) => client.staged({ x: x + 20 })));
+      for (const { device } of answers) devices.add(device);
+    }
+    expect([...devices].sort()).toEqual([40, 71]);
+  });
+
+  test("a stage that computes for long holds up neither the server nor the model", async () => {
+    const { client } = await start("staged");
+    const long = client.staged({ x: 1, spinMs: 1_500 });
+    let isLongDone = false;
+    void long.then(() => (isLongDone = true));
+    for (let x = 20; x < 30; x += 1) expect(await client.staged({ x })).toMatchObject({ y: 2 * x });
+    expect(isLongDone).toBe(false);
+    expect(await long).toMatchObject({ y: 2 });
+  });
+
+  test("what the model throws is the request's failure, and no one else's", async () => {
+    const { client } = await start("staged");
+    const settled = await Promise.allSettled([12, 13, 14].map((x) => client.staged({ x })));
+    expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+  });
+
+  test.each(["inline", "thread"] as const)("are refused where there are none to place: %s", async (placement) => {
+    const plain = defineService({ name: "plain", policy: { placement, stages: { workers: 1 } }, call: (x) => x });
+    const started = new HttpRuntime({ services: [plain], port: 0, log: await createLogger({ level: "silent" }) }).start();
+    await expect(started).rejects.toMatchObject({ code: "invalid_config", message: expect.stringContaining("policy.stages") as string });
   });
 });
 

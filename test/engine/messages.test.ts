@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { packBytes } from "../../src/engine/placement/messages.ts";
+import { packBytes } from "../../src/engine/placement/pack-bytes.ts";
 import { RemoteStream } from "../../src/engine/placement/remote-stream.ts";
 import { ServableError } from "../../src/errors.ts";
 

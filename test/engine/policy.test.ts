@@ -14,6 +14,8 @@ test("every limit has a finite default", () => {
     queue: 256,
     deadlineMs: 30_000,
     killAfterMs: 5_000,
+    stageWorkers: 0,
+    devices: [],
     batching: { maxRows: 1, maxDelayMs: 0, preferredRows: new Set() },
     maxBodyBytes: 16 * 1024 * 1024,
   });

@@ -72,7 +72,7 @@ export class GatheredModel {
     for (const batcher of this.#batchers) batcher.workerFreed();
   }
 
-  /** While `work` is done, each run of the model is run by every worker, alone and in a full batch. */
+  /** While `work` is done (the start of the stages, with their warm-up requests), each run of the model is run by every worker, alone and in a full batch. */
   async warmUp(work: () => Promise<void>): Promise<void> {
     this.#warming = true;
     try {

@@ -61,8 +61,7 @@ export class InlinePlacement implements ServicePlacement {
     const { name, warmup } = this.#definition;
     if (warmup.length === 0) return;
     const since = performance.now();
-    const work = (): Promise<void> => service.warmUp(warmup);
-    await (this.#gathered === undefined ? work() : this.#gathered.warmUp(work));
+    await service.warmUp(warmup);
     this.#onChange({ service: name, worker: 0, change: "warmed_up", warmupMs: performance.now() - since });
   }
 

@@ -2,6 +2,8 @@
 import type { ErrorData } from "../../errors.ts";
 import type { StageTime } from "../../service/call-context.ts";
 import type { LoaderSpec } from "../../service/loader.ts";
+import type { ModelPlace } from "../../service/model-loader.ts";
+import type { PlainArrays } from "./plain-arrays.ts";
 
 /** What a worker is started with. */
 export interface WorkerInit {
@@ -9,6 +11,9 @@ export interface WorkerInit {
   readonly service: string;
   /** The engine's word on it, which wins over the definition's. */
   readonly maxBodyBytes: number;
+  readonly place: ModelPlace;
+  /** Whether the service's model runs elsewhere, and the worker has only the stages around it. */
+  readonly stagesOnly: boolean;
 }
 
 /** From the engine to a worker. */
@@ -30,11 +35,13 @@ export type ToWorker =
   /** Asks for the next item of a stream: nothing is sent that nobody asked for. */
   | { readonly type: "next"; readonly id: number }
   | { readonly type: "return"; readonly id: number }
+  | { readonly type: "model_ran"; readonly run: number; readonly outputs: PlainArrays }
+  | { readonly type: "model_failed"; readonly run: number; readonly error: ErrorData }
   | { readonly type: "stop" };
 
 /** What every worker says of itself. */
 export type HostMessage =
-  | { readonly type: "ready" }
+  | { readonly type: "ready"; readonly warmupMs?: number | undefined }
   | { readonly type: "failed"; readonly error: ErrorData }
   /** Something was thrown in a process that nobody caught; its end follows. */
   | { readonly type: "threw"; readonly message: string; readonly stack: string }
@@ -63,22 +70,13 @@ export type FromWorker =
   | { readonly type: "item"; readonly id: number; readonly body: Uint8Array | string }
   | { readonly type: "end"; readonly id: number; readonly stages: readonly StageTime[] }
   | { readonly type: "error"; readonly id: number; readonly error: ErrorData; readonly stages: readonly StageTime[] }
+  /** Asks for a run of the model that is elsewhere, for a call; 0 where it is for none. */
+  | {
+      readonly type: "model_run";
+      readonly id: number;
+      readonly run: number;
+      readonly inputs: PlainArrays;
+      readonly priority: number | undefined;
+    }
   /** Asks for the next chunk of a streamed body. */
   | { readonly type: "want"; readonly id: number };
-
-/** From this size on a buffer is handed over instead of copied: below it copying is faster. */
-export const transferBytes: number = 16 * 1024;
-
-/**
- * Makes bytes ready to cross. A view on a larger buffer is cut out of it first (posting it would copy the whole buffer).
- * Only what was cut out here, or what the engine owns, is handed over; a user's array is never detached.
- *
- * @param owned - whether the engine made these bytes and nobody else holds them
- */
-export function packBytes(bytes: Uint8Array, owned: boolean): { readonly bytes: Uint8Array; readonly transfer: ArrayBuffer[] } {
-  const whole = bytes.byteLength === bytes.buffer.byteLength;
-  const plain = whole ? bytes : Uint8Array.prototype.slice.call(bytes);
-  const mine = owned || !whole;
-  const { buffer } = plain;
-  return { bytes: plain, transfer: mine && plain.byteLength >= transferBytes && buffer instanceof ArrayBuffer ? [buffer] : [] };
-}

@@ -2,7 +2,6 @@
 import { ServableError, errorToData } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
 import { ServiceLoader } from "../../service/loader.ts";
-import { firstPlace } from "../../service/model-loader.ts";
 import { setupFailure } from "./inline.ts";
 import type { HostMessage } from "./messages.ts";
 import { packArrays, unpackArrays } from "./plain-arrays.ts";
@@ -19,7 +18,7 @@ function send(message: FromModel | HostMessage, transfer: readonly ArrayBuffer[]
 async function load(): Promise<Model> {
   const definition = await new ServiceLoader(init.spec).definition();
   if (definition.loadModel === undefined) throw new ServableError("load_failed", "the service has no model of its own");
-  return definition.loadModel(firstPlace);
+  return definition.loadModel(init.place);
 }
 
 async function run(model: Model, message: Extract<ToModel, { readonly type: "run" }>): Promise<void> {

@@ -1,7 +1,7 @@
 import type { DataType, TensorData } from "../../tensor/data-type.ts";
 import { mapArrays, type NamedArrays } from "../../tensor/named-arrays.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { transferBytes } from "./messages.ts";
+import { transferBytes } from "./pack-bytes.ts";
 
 /** Named arrays as plain data: class instances lose their prototypes on the way to another thread. */
 export type PlainArrays = Readonly<

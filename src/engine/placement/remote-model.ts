@@ -78,6 +78,10 @@ export class RemoteModel {
     return this.#host.killed;
   }
 
+  get warmupMs(): number | undefined {
+    return this.#host.warmupMs;
+  }
+
   /** Resolves when the model is loaded. @throws ServableError `load_failed` or `worker_crashed` */
   ready(): Promise<void> {
     return this.#host.ready();

@@ -1,8 +1,12 @@
 import { ServableError, errorFromData, errorToData } from "../../errors.ts";
 import type { CallContext, StageTime } from "../../service/call-context.ts";
 import { abortError } from "../../service/call-context.ts";
+import type { GatheredRun } from "../../service/batcher.ts";
+import type { NamedArrays } from "../../tensor/named-arrays.ts";
+import { packArrays, unpackArrays } from "./plain-arrays.ts";
 import type { EncodedRequest, EncodedResponse } from "../../service/full-service.ts";
-import { packBytes, type FromWorker, type ToWorker } from "./messages.ts";
+import { packBytes } from "./pack-bytes.ts";
+import type { FromWorker, ToWorker } from "./messages.ts";
 import { RemoteStream } from "./remote-stream.ts";
 import { StuckWatch, type WatchedCall } from "./stuck-watch.ts";
 import { WorkerHost, type WorkerStart } from "./worker-host.ts";
@@ -16,6 +20,13 @@ interface PendingCall extends WatchedCall {
   begun: boolean;
 }
 
+/** Runs the model that is elsewhere. */
+export type RunModel = GatheredRun<NamedArrays, NamedArrays>;
+
+function toServableError(thrown: unknown): ServableError {
+  return ServableError.isInstance(thrown) ? thrown : new ServableError("service_failed", "The model failed.", { cause: thrown });
+}
+
 /** One worker with one instance of a service. It lives once: a crashed one is replaced by a new object. */
 export class RemoteService {
   /** Whether it ever finished a request, which tells a crash in use from a crash at birth. */
@@ -23,13 +34,16 @@ export class RemoteService {
   readonly #host: WorkerHost<ToWorker, FromWorker>;
   readonly #watch: StuckWatch | undefined;
   readonly #calls = new Map<number, PendingCall>();
+  readonly #runModel: RunModel | undefined;
   #nextId = 1;
 
   /**
    * @param onExit - called when the worker is gone, with the reason
    * @param onUnblocked - called when it is not `blocked` any more
+   * @param runModel - runs the model of a worker that has only the stages around it
    */
-  constructor(start: WorkerStart, onExit: (reason: string) => void, onUnblocked: () => void) {
+  constructor(start: WorkerStart, onExit: (reason: string) => void, onUnblocked: () => void, runModel?: RunModel) {
+    this.#runModel = runModel;
     const owner = {
       receive: (message: FromWorker): void => {
         this.#receive(message);
@@ -65,6 +79,10 @@ export class RemoteService {
   /** Whether it was ended for a call that would not stop, and so did not crash. */
   get killed(): boolean {
     return this.#host.killed;
+  }
+
+  get warmupMs(): number | undefined {
+    return this.#host.warmupMs;
   }
 
   /** Resolves when the service is set up. @throws ServableError `load_failed` or `worker_crashed` */
@@ -107,6 +125,10 @@ export class RemoteService {
   #receive(message: FromWorker): void {
     const { id } = message;
     const call = this.#calls.get(id);
+    if (message.type === "model_run") {
+      void this.#runForWorker(message, call?.context);
+      return;
+    }
     if (call === undefined) return;
     switch (message.type) {
       case "begun":
@@ -148,6 +170,17 @@ export class RemoteService {
       }
       case "want":
         void this.#sendChunk(id, call);
+    }
+  }
+
+  async #runForWorker(message: Extract<FromWorker, { readonly type: "model_run" }>, context: CallContext | undefined): Promise<void> {
+    const { run, inputs, priority } = message;
+    try {
+      if (this.#runModel === undefined) throw new ServableError("internal", "A worker asked for a model that it has itself.");
+      const { arrays, transfer } = packArrays(await this.#runModel(unpackArrays(inputs), { context, priority }), false);
+      this.#host.send({ type: "model_ran", run, outputs: arrays }, transfer);
+    } catch (thrown) {
+      this.#host.send({ type: "model_failed", run, error: errorToData(toServableError(thrown)) });
     }
   }
 

@@ -61,7 +61,7 @@ export class StuckWatch {
     call.untold = false;
     this.#untold -= 1;
     this.look();
-    if (wasBlocked && !this.blocked) this.#options.onUnblocked();
+    this.#tellUnblocked(wasBlocked);
   }
 
   /** A call has ended, and is not among `calls` any more. */
@@ -73,7 +73,7 @@ export class StuckWatch {
     // The worker gets on: what is left has the whole time anew.
     this.stop();
     this.look();
-    if (wasBlocked && !this.blocked) this.#options.onUnblocked();
+    this.#tellUnblocked(wasBlocked);
   }
 
   /** To be called when a call has begun, or a stream is asked for an item. */
@@ -93,6 +93,10 @@ export class StuckWatch {
   stop(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+  }
+
+  #tellUnblocked(wasBlocked: boolean): void {
+    if (wasBlocked && !this.blocked) this.#options.onUnblocked();
   }
 
   #isStuck(): boolean {

@@ -1,7 +1,9 @@
 import { ServableError, errorFromData, messageOf } from "../../errors.ts";
 import type { Logger } from "../../service/service.ts";
 import type { HostMessage, WorkerInit } from "./messages.ts";
-import { openWorker, type WorkerKind, type WorkerLink } from "./worker-link.ts";
+import { openProcess } from "./process-link.ts";
+import { openThread } from "./thread-link.ts";
+import type { WorkerKind, WorkerLink } from "./worker-link.ts";
 
 /** How long a worker may take to close what it runs once nothing runs in it. */
 const stopTimeoutMs = 5_000;
@@ -35,6 +37,7 @@ export class WorkerHost<To extends object, From extends { readonly type: string 
   #crashReason: string | undefined;
   #gone = false;
   #killed = false;
+  #warmupMs: number | undefined;
   #stopped: (() => void) | undefined;
   #started: { readonly resolve: () => void; readonly reject: (error: ServableError) => void } | undefined;
 
@@ -50,7 +53,8 @@ export class WorkerHost<To extends object, From extends { readonly type: string 
     this.#exited = new Promise((resolve) => {
       exited = resolve;
     });
-    this.#link = openWorker(kind, entry, init, {
+    const open = kind === "process" ? openProcess : openThread;
+    this.#link = open(entry, init, {
       message: (message) => {
         this.#receive(message as HostMessage | From);
       },
@@ -78,6 +82,11 @@ export class WorkerHost<To extends object, From extends { readonly type: string 
   /** Whether it was killed, and so did not crash. */
   get killed(): boolean {
     return this.#killed;
+  }
+
+  /** How long its warm-up took; undefined where it had none. */
+  get warmupMs(): number | undefined {
+    return this.#warmupMs;
   }
 
   /** Resolves when the worker has set up what it runs. @throws ServableError `load_failed` or `worker_crashed` */
@@ -127,6 +136,7 @@ export class WorkerHost<To extends object, From extends { readonly type: string 
   #receive(message: HostMessage | From): void {
     switch (message.type) {
       case "ready":
+        this.#warmupMs = (message as Extract<HostMessage, { readonly type: "ready" }>).warmupMs;
         this.#started?.resolve();
         return;
       case "failed": {

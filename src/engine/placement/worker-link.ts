@@ -1,7 +1,3 @@
-import type { WorkerInit } from "./messages.ts";
-import { openProcess } from "./process-link.ts";
-import { openThread } from "./thread-link.ts";
-
 /** What a worker lives in. */
 export type WorkerKind = "thread" | "process";
 
@@ -27,9 +23,4 @@ export interface WorkerLink {
    * @param busy - whether something still runs in it
    */
   end(busy: boolean): Promise<void>;
-}
-
-/** Starts a worker. @param entry - the worker's module */
-export function openWorker(kind: WorkerKind, entry: URL, init: WorkerInit, events: WorkerEvents): WorkerLink {
-  return kind === "process" ? openProcess(entry, init, events) : openThread(entry, init, events);
 }

@@ -5,8 +5,10 @@ import { stageFailure } from "../../service/checked-call.ts";
 import { FullService, type EncodedResponse } from "../../service/full-service.ts";
 import { ServiceLoader } from "../../service/loader.ts";
 import type { Logger, LogMethod } from "../../service/service.ts";
+import { DistantModel } from "./distant-model.ts";
 import { setupFailure } from "./inline.ts";
-import { packBytes, type FromWorker, type HostMessage, type ToWorker } from "./messages.ts";
+import { packBytes } from "./pack-bytes.ts";
+import type { FromWorker, HostMessage, ToWorker } from "./messages.ts";
 import { openPort } from "./worker-port.ts";
 
 type CallMessage = Extract<ToWorker, { readonly type: "call" }>;
@@ -22,7 +24,10 @@ interface RunningCall {
 const port = await openPort<ToWorker>();
 const { init } = port;
 const calls = new Map<number, RunningCall>();
+const callNumbers = new WeakMap<CallContext, number>();
+const distant = new DistantModel(init.service, send, (context) => callNumbers.get(context));
 const setupAborter = new AbortController();
+let warmupMs: number | undefined;
 
 function send(message: FromWorker | HostMessage, transfer: readonly ArrayBuffer[] = []): void {
   port.send(message, transfer);
@@ -86,7 +91,17 @@ async function start(): Promise<FullService> {
   // The engine may have been stopped in the meantime.
   setupAborter.signal.throwIfAborted();
   const service = new FullService(definition.create(), { ...definition, policy: { maxBodyBytes: init.maxBodyBytes } });
-  await service.setup({ signal: setupAborter.signal, log: logger({}) });
+  await service.setup({
+    signal: setupAborter.signal,
+    log: logger({}),
+    place: init.place,
+    ...(init.stagesOnly ? { model: distant.model, gather: (batcher) => distant.gather(batcher) } : {}),
+  });
+  if (definition.warmup.length > 0) {
+    const since = performance.now();
+    await service.warmUp(definition.warmup);
+    warmupMs = performance.now() - since;
+  }
   return service;
 }
 
@@ -98,6 +113,7 @@ async function run(service: FullService, message: CallMessage): Promise<void> {
   // Before it runs: it may not let the thread go for long, or ever.
   if (port.canBeKilled && calls.size > 0) send({ type: "begun", id });
   calls.set(id, call);
+  if (init.stagesOnly) callNumbers.set(context, id);
   try {
     const response: EncodedResponse = await service.call({ contentType, body: message.body ?? chunks, responseType }, context);
     if (response.kind === "stream") {
@@ -169,6 +185,11 @@ async function stop(service: FullService): Promise<void> {
 const started = start();
 port.listen((message) => {
   if (message.type === "stop") setupAborter.abort();
+  // A warm-up waits for it before there is a service to hand it to.
+  if (message.type === "model_ran" || message.type === "model_failed") {
+    distant.receive(message);
+    return;
+  }
   void started.then(
     (service) => {
       receive(service, message);
@@ -177,7 +198,7 @@ port.listen((message) => {
   );
 });
 
-function receive(service: FullService, message: ToWorker): void {
+function receive(service: FullService, message: Exclude<ToWorker, { readonly type: "model_ran" | "model_failed" }>): void {
   if (message.type === "call") {
     void run(service, message);
     return;
@@ -209,7 +230,7 @@ function receive(service: FullService, message: ToWorker): void {
 
 try {
   await started;
-  send({ type: "ready" });
+  send({ type: "ready", warmupMs });
 } catch (thrown) {
   port.end({ type: "failed", error: errorToData(setupFailure(init.service, thrown)) } satisfies HostMessage);
 }

@@ -3,9 +3,10 @@ import type { EncodedRequest, EncodedResponse } from "../../service/full-service
 import type { LoaderSpec } from "../../service/loader.ts";
 import type { Logger } from "../../service/service.ts";
 import type { WorkerEvent } from "../observer.ts";
-import type { ResolvedPolicy } from "../policy.ts";
+import { deviceOf, type ResolvedPolicy } from "../policy.ts";
 import type { PlacementStatus, ServicePlacement } from "./placement.ts";
-import { RemoteService } from "./remote-service.ts";
+import { RemoteService, type RunModel } from "./remote-service.ts";
+import type { WorkerStart } from "./worker-host.ts";
 import type { WorkerKind } from "./worker-link.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
@@ -17,26 +18,34 @@ export interface WorkerPlacementOptions {
   readonly policy: ResolvedPolicy;
   readonly log: Logger;
   readonly onChange: (event: WorkerEvent) => void;
+  /** Set where the workers have only the stages around a model that is elsewhere. */
+  readonly stages?: { readonly workers: number; readonly firstIndex: number; readonly runModel: RunModel } | undefined;
 }
 
 /** Runs a service in worker threads or processes, each with an instance of its own. */
 export class WorkerPlacement implements ServicePlacement {
   readonly #pool: WorkerPool<RemoteService>;
 
-  constructor({ service, kind, spec, policy, log, onChange }: WorkerPlacementOptions) {
-    const init = { service, spec, maxBodyBytes: policy.maxBodyBytes };
-    const start = { kind, init, log, killAfterMs: policy.killAfterMs };
-    const pool: WorkerPool<RemoteService> = new WorkerPool({
+  constructor({ service, kind, spec, policy, log, onChange, stages }: WorkerPlacementOptions) {
+    const { maxBodyBytes, killAfterMs } = policy;
+    const start = (worker: number): WorkerStart => ({
+      kind,
+      init: { service, spec, maxBodyBytes, place: { worker, device: deviceOf(policy, worker) }, stagesOnly: stages !== undefined },
+      log,
+      killAfterMs,
+    });
+    const pool = new WorkerPool<RemoteService>({
       service,
       kind,
-      workers: policy.workers,
+      workers: stages?.workers ?? policy.workers,
+      firstIndex: stages?.firstIndex,
       log,
       onChange,
-      create: (onExit) =>
-        new RemoteService(start, onExit, () => {
-          pool.workerFreed();
-        }),
+      create: (onExit, index) => new RemoteService(start(index), onExit, onUnblocked, stages?.runModel),
     });
+    const onUnblocked = (): void => {
+      pool.workerFreed();
+    };
     this.#pool = pool;
   }
 

@@ -16,6 +16,8 @@ export interface PoolWorker {
   readonly blocked: boolean;
   /** Whether it was killed for a run that would not stop, which is no crash of its own. */
   readonly killed: boolean;
+  /** How long its warm-up took; undefined where it had none. */
+  readonly warmupMs: number | undefined;
   /** Resolves when it takes requests. */
   ready(): Promise<void>;
   stop(): Promise<void>;
@@ -26,8 +28,10 @@ export interface WorkerPoolOptions<W extends PoolWorker> {
   readonly service: string;
   readonly kind: WorkerKind;
   readonly workers: number;
+  /** The number of the first of them, where the service has others. @default 0 */
+  readonly firstIndex?: number | undefined;
   /** Starts one worker. */
-  create(onExit: (reason: string) => void): W;
+  create(onExit: (reason: string) => void, index: number): W;
   readonly log: Logger;
   readonly onChange: (event: WorkerEvent) => void;
   /** Called before a worker that was set up takes requests. */
@@ -69,7 +73,7 @@ export class WorkerPool<W extends PoolWorker> {
   constructor(options: WorkerPoolOptions<W>) {
     this.#options = options;
     this.#slots = Array.from({ length: options.workers }, (_, index) => ({
-      index,
+      index: (options.firstIndex ?? 0) + index,
       restarts: new RestartPolicy(),
       worker: undefined,
       reason: "starting",
@@ -181,7 +185,7 @@ export class WorkerPool<W extends PoolWorker> {
       if (slot.worker === worker) slot.worker = undefined;
       // One that never got ready at the first start is told by `start` instead.
       if (!this.#stopping && (ready || this.#begun)) this.#crashed(slot, worker, reason);
-    });
+    }, slot.index);
     this.#starting.add(worker);
     await worker.ready();
     await this.#options.prepare?.(worker);
@@ -189,7 +193,7 @@ export class WorkerPool<W extends PoolWorker> {
     ready = true;
     slot.worker = worker;
     slot.reason = undefined;
-    this.#options.onChange({ service, worker: slot.index, change: "ready", startMs: performance.now() - since });
+    this.#options.onChange({ service, worker: slot.index, change: "ready", startMs: performance.now() - since, warmupMs: worker.warmupMs });
     this.#handOver(worker);
     this.#options.onReady?.();
   }
