@@ -139,7 +139,7 @@ function peerFile(name: string): string {
 function mlserverFolder(scratch: string): string {
   const folder = path.join(scratch, "mlserver");
   mkdirSync(folder, { recursive: true });
-  const settings = { name: "predict", implementation: "mlserver_server.Predict", max_batch_size: 16, max_batch_time: 0.001 };
+  const settings = { name: "predict", implementation: "mlserver_server.Predict", max_batch_size: 16, max_batch_time: 0.005 };
   writeFileSync(path.join(folder, "model-settings.json"), JSON.stringify(settings));
   return folder;
 }
