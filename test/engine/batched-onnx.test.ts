@@ -104,7 +104,10 @@ test("to the last bit what the same batch gives by hand, and within 1e-5 what ea
           await clock.advance(gapMs);
         }
         // The model's own runs take real time, in which the held clock goes on only when it is told to.
-        while (batcher.inside > 0) await clock.advance(50);
+        while (batcher.inside > 0) {
+          await clock.advance(50);
+          await new Promise((resolve) => setImmediate(resolve));
+        }
         const settled = (await Promise.all(outcomes)).flat();
         for (const [index, outcome] of settled.entries()) {
           const inputs = requests[index]!;
