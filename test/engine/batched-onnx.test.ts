@@ -75,7 +75,7 @@ test("to the last bit what the same batch gives by hand, and within 1e-5 what ea
         const poisoned = new Set<NamedArrays>();
         const batches: { readonly inputs: readonly NamedArrays[]; readonly outputs: readonly NamedArrays[] }[] = [];
         let running = 0;
-        const batcher: DynamicBatcher<NamedArrays, NamedArrays> = new DynamicBatcher({
+        const batcher = new DynamicBatcher<NamedArrays, NamedArrays>({
           policy: resolveBatchPolicy({ maxRows, maxDelayMs }),
           rowsOf: (inputs) => arrays.rows!(inputs),
           keyOf: (inputs) => arrays.key!(inputs),
