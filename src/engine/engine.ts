@@ -227,7 +227,7 @@ export class Engine {
   /** A request whose time would be over before its turn is told so at once, instead of waiting for nothing and in others' way. */
   #refuseTheLate({ gate, service }: HostedService, timeoutMs: number): void {
     const waitMs = gate.expectedWaitMs;
-    const lateMs = waitMs + gate.heldMs - timeoutMs;
+    const lateMs = (waitMs + gate.heldMs) * spread - timeoutMs;
     if (waitMs === 0 || lateMs <= 0) return;
     const wait = `would wait about ${Math.ceil(waitMs)} ms for its turn and then take ${Math.ceil(gate.heldMs)} ms`;
     throw new ServableError("overloaded", `Service '${service}' is overloaded: a request ${wait}, and has only ${timeoutMs} ms.`, {
@@ -360,6 +360,9 @@ export class Engine {
     }
   }
 }
+
+/** What is expected is a mean: of requests that are just expected to make it, half would not, and be computed for nobody. */
+const spread = 1.25;
 
 /** @param begun - whether the service works on it: then a client must not send it again by itself, as it does after `not_ready` */
 function shutDown(begun: boolean): ServableError {

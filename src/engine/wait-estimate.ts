@@ -1,5 +1,7 @@
 /** How much the newest measurement counts. With 1/20 the estimate follows a change within some twenty requests. */
 const newestShare = 0.05;
+/** A slow first call or two (code that is compiled, a connection that is made) say nothing about those to come. */
+const leastMeasured = 10;
 
 /**
  * How long a new request would wait for its turn, from what was measured: how long a slot is held by one request, as a mean that
@@ -15,9 +17,9 @@ export class WaitEstimate {
     this.#concurrency = concurrency;
   }
 
-  /** How long a request holds its slot, in milliseconds; 0 before any did. */
+  /** How long a request holds its slot, in milliseconds; 0 before ten were measured. */
   get heldMs(): number {
-    return this.#heldMs;
+    return this.#count < leastMeasured ? 0 : this.#heldMs;
   }
 
   /** Takes in how long a request held its slot. */
@@ -29,6 +31,6 @@ export class WaitEstimate {
 
   /** How long a request would wait that comes behind `waiting` others, where every slot is taken. */
   waitMs(waiting: number): number {
-    return ((waiting + 1) * this.#heldMs) / this.#concurrency;
+    return ((waiting + 1) * this.heldMs) / this.#concurrency;
   }
 }

@@ -66,7 +66,7 @@ export class CallContext implements ServiceContext {
 
   /** Told in the time of the calendar, for code on other threads and machines; worked out when it is asked for. */
   get deadline(): number {
-    this.#deadline ??= this.#expiresAt === Infinity ? Infinity : Date.now() + this.#expiresAt - performance.now();
+    this.#deadline ??= this.#expiresAt === Infinity ? Infinity : Math.ceil(Date.now() + this.#expiresAt - performance.now());
     return this.#deadline;
   }
 

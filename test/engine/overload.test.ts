@@ -21,6 +21,9 @@ test("ten times as much as it can do: what could not be answered in time is refu
   });
   const engine = new Engine({ services: [busy], log: keepLog() });
   await engine.start();
+  // Ten are measured before anything is refused for what was.
+  for (let index = 0; index < 10; index += 1) await engine.admit("busy").run(request);
+  computed = 0;
   const outcomes = new Map<string, number>();
   const count = (outcome: string): void => void outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
   const refusals: ServableError[] = [];
@@ -52,8 +55,8 @@ test("ten times as much as it can do: what could not be answered in time is refu
   const [ok = 0, late = 0] = [outcomes.get("ok"), outcomes.get("deadline_exceeded")];
   expect(ok + late + refusals.length).toBe(1_500);
   expect(refusals.length).toBeGreaterThan(750);
-  // 100 ms are room for 20 of 5 ms; ten more came before anything was measured.
-  expect(longestQueue).toBeLessThanOrEqual(30);
+  // 100 ms are room for 20 of 5 ms.
+  expect(longestQueue).toBeLessThanOrEqual(20);
   expect(computed).toBeLessThanOrEqual(ok + late);
   expect(computed).toBeGreaterThanOrEqual(ok);
   const [last] = refusals.slice(-1);
@@ -67,15 +70,16 @@ test("a request with more time is still taken where one with less is refused", a
     name: "slow",
     policy: { concurrency: 1, queue: 100, deadlineMs: 10_000 },
     call: async (x) => {
-      await pause(40);
+      await pause(20);
       return x;
     },
   });
   const engine = new Engine({ services: [slow], log: keepLog() });
   await engine.start();
+  for (let count = 0; count < 5; count += 1) await Promise.all([1, 2].map(() => engine.admit("slow").run(request)));
   const results = [1, 2, 3].map(() => engine.admit("slow").run(request));
   await results[0];
-  expect(() => engine.admit("slow", { timeoutMs: 50 })).toThrow(expect.objectContaining({ code: "overloaded" }));
+  expect(() => engine.admit("slow", { timeoutMs: 25 })).toThrow(expect.objectContaining({ code: "overloaded" }));
   const patient = engine.admit("slow", { timeoutMs: 5_000 }).run(request);
   await Promise.all([...results, patient]);
   expect(await engine.stop(1_000)).toBe(true);

@@ -6,7 +6,9 @@ describe("the expected wait", () => {
   test("is what was measured, for each that waits before", () => {
     const estimate = new WaitEstimate(2);
     expect(estimate.waitMs(5)).toBe(0);
-    for (const ms of [8, 12, 10]) estimate.observe(ms);
+    for (const ms of [8, 12, 10, 10, 10, 8, 12, 9, 11]) estimate.observe(ms);
+    expect(estimate.waitMs(5)).toBe(0);
+    estimate.observe(10);
     expect(estimate.heldMs).toBeCloseTo(10);
     expect(estimate.waitMs(0)).toBeCloseTo(5);
     expect(estimate.waitMs(3)).toBeCloseTo(20);
@@ -24,9 +26,8 @@ describe("the expected wait", () => {
   test("is nothing while a slot is free", () => {
     const gate = new Gate(1, 10);
     const since = performance.now() - 50;
-    gate.acquire({ start: () => undefined });
-    gate.acquire({ start: () => undefined });
-    gate.release(since);
+    for (let count = 0; count < 11; count += 1) gate.acquire({ start: () => undefined });
+    for (let count = 0; count < 10; count += 1) gate.release(since);
     expect(gate.expectedWaitMs).toBeGreaterThanOrEqual(50);
     gate.release(since);
     expect(gate.expectedWaitMs).toBe(0);

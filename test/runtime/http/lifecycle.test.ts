@@ -105,7 +105,10 @@ describe("health", () => {
       {
         status: "ready",
         services: Object.fromEntries(
-          ["slow", "hold"].map((name) => [name, { placement: "inline", ready: 1, total: 1, inFlight: 0, running: 0, queued: 0, expectedWaitMs: 0 }]),
+          ["slow", "hold"].map((name) => [
+            name,
+            { placement: "inline", ready: 1, total: 1, inFlight: 0, running: 0, queued: 0, expectedWaitMs: 0 },
+          ]),
         ),
       },
     ]);
