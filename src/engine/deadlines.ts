@@ -56,11 +56,13 @@ export class Deadlines<D extends Due<D>> {
   #listOf(ms: number): DueList<D> {
     let list = this.#lists.get(ms);
     if (list === undefined) {
-      list = new DueList<D>(ms, () => {
-        this.#lists.delete(ms);
-        if (ms === this.#usualMs) this.#usual = undefined;
+      const made = new DueList<D>(ms, () => {
+        // Another one of this duration may have been made while this one told its last.
+        if (this.#lists.get(ms) === made) this.#lists.delete(ms);
+        if (this.#usual === made) this.#usual = undefined;
       });
-      this.#lists.set(ms, list);
+      this.#lists.set(ms, made);
+      list = made;
     }
     return list;
   }

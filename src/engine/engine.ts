@@ -227,9 +227,9 @@ export class Engine {
   /** A request whose time would be over before its turn is told so at once, instead of waiting for nothing and in others' way. */
   #refuseTheLate({ gate, service }: HostedService, timeoutMs: number): void {
     const waitMs = gate.expectedWaitMs;
-    const lateMs = (waitMs + gate.heldMs) * spread - timeoutMs;
+    const lateMs = (waitMs + gate.answerMs) * spread - timeoutMs;
     if (waitMs === 0 || lateMs <= 0) return;
-    const wait = `would wait about ${Math.ceil(waitMs)} ms for its turn and then take ${Math.ceil(gate.heldMs)} ms`;
+    const wait = `would wait about ${Math.ceil(waitMs)} ms for its turn and then take ${Math.ceil(gate.answerMs)} ms`;
     throw new ServableError("overloaded", `Service '${service}' is overloaded: a request ${wait}, and has only ${timeoutMs} ms.`, {
       retryAfterMs: Math.ceil(lateMs),
     });

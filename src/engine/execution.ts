@@ -194,7 +194,7 @@ export class Execution implements Waiter, Due<Execution> {
     try {
       for (;;) {
         const next = await this.#orAbort(iterator.next());
-        this.#host.deadlines.rest(this);
+        if (this.#state !== "settled") this.#host.deadlines.rest(this);
         if (next.done === true) {
           ended = true;
           return;
@@ -268,7 +268,7 @@ export class Execution implements Waiter, Due<Execution> {
   }
 
   #leave(hadSlot: boolean): void {
-    if (hadSlot) this.#host.gate.release(this.#slotSince);
+    if (hadSlot) this.#host.gate.release(this.#slotSince, this.items === undefined);
     this.#host.gate.leave();
     this.#host.left();
   }

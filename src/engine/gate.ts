@@ -42,9 +42,9 @@ export class Gate {
   get expectedWaitMs(): number {
     return this.#running < this.#concurrency ? 0 : this.#estimate.waitMs(this.#waiting.size);
   }
-  /** How long a request holds its slot while all are taken; 0 before that was measured. */
-  get heldMs(): number {
-    return this.#estimate.heldMs;
+  /** How long one answer takes while all slots are taken; 0 before that was measured. */
+  get answerMs(): number {
+    return this.#estimate.answerMs;
   }
 
   /**
@@ -82,9 +82,10 @@ export class Gate {
    * Gives a slot back; the next in the queue gets it.
    *
    * @param since - when it was taken (`performance.now()`)
+   * @param isOneAnswer - or a stream
    */
-  release(since: number): void {
-    if (this.#running === this.#concurrency) this.#estimate.observe(performance.now() - since);
+  release(since: number, isOneAnswer = true): void {
+    if (this.#running === this.#concurrency) this.#estimate.observe(performance.now() - since, isOneAnswer);
     this.#running -= 1;
     // What starts may end at once and come back here. The loop goes on with it then: a recursion would grow with the queue.
     if (this.#handingOut) return;

@@ -12,6 +12,7 @@ export class WaitEstimate {
   readonly #concurrency: number;
   #count = 0;
   #heldMs = 0;
+  #answerMs = 0;
 
   constructor(concurrency: number) {
     this.#concurrency = concurrency;
@@ -22,9 +23,15 @@ export class WaitEstimate {
     return this.#count < leastMeasured ? 0 : this.#heldMs;
   }
 
-  /** Takes in how long a request held its slot. */
-  observe(heldMs: number): void {
+  /** How long one answer takes, in milliseconds; 0 as above. A stream's deadline is not for all of it, so streams do not count here. */
+  get answerMs(): number {
+    return this.#count < leastMeasured ? 0 : this.#answerMs;
+  }
+
+  /** Takes in how long a request held its slot, and whether that was for one answer or a stream. */
+  observe(heldMs: number, isOneAnswer = true): void {
     this.#count += 1;
+    if (isOneAnswer) this.#answerMs += (heldMs - this.#answerMs) * Math.max(newestShare, 1 / this.#count);
     // The first ones count alike: there is nothing yet that could be forgotten.
     this.#heldMs += (heldMs - this.#heldMs) * Math.max(newestShare, 1 / this.#count);
   }

@@ -27,7 +27,7 @@ export function namedArraysBatcher({ padding }: ArrayBatcherOptions = {}): Batch
   return {
     rows: rowsOf,
     key: padding === undefined ? shapeKey : (arrays) => padding.key(arrays),
-    batch: (requests) => stackNamed(padding === undefined || requests.length === 1 ? requests : padding.pad(requests)),
+    batch: (requests) => stackNamed(padding === undefined ? requests : padding.pad(requests)),
     unbatch: (outputs, requests) => (requests.length === 1 ? [outputs] : splitNamed(outputs, requests.map(rowsOf))),
     // What it makes of several requests is a new stack.
     fresh: true,
@@ -39,7 +39,7 @@ export function arrayBatcher({ padding }: ArrayBatcherOptions = {}): Batcher<Ten
   const named = (array: Tensor): NamedArrays => ({ array });
   const rowsOfOne = (array: Tensor): number => rowsOf(named(array));
   const padded = (requests: readonly Tensor[]): readonly Tensor[] =>
-    padding === undefined || requests.length === 1 ? requests : padding.pad(requests.map(named)).flatMap(({ array }) => array ?? []);
+    padding === undefined ? requests : padding.pad(requests.map(named)).flatMap(({ array }) => array ?? []);
   return {
     rows: rowsOfOne,
     key: (array) => (padding === undefined ? shapeKey(named(array)) : padding.key(named(array))),

@@ -45,7 +45,7 @@ export interface ServicePolicy {
   readonly stages?: { readonly workers: number } | undefined;
   /** The device of each worker, by number, from the first one again where there are more workers: its model is loaded with it (`place.device`). @default none */
   readonly devices?: readonly number[] | undefined;
-  /** How requests are put together for the service's model; for services that `defineInference` made. */
+  /** How requests are put together for the service's model; for services that `defineInference` or `defineBatchable` made. */
   readonly batching?: BatchPolicy | undefined;
   /** Largest body, and largest item of an input stream. @default 16 MiB */
   readonly maxBodyBytes?: number | undefined;

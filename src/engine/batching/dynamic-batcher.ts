@@ -217,7 +217,11 @@ export class DynamicBatcher<I, O> {
       for (const item of items) item.reject(thrown);
       return;
     }
-    for (const item of items) item.alone = true;
+    for (const item of items) {
+      item.alone = true;
+      // What happens to it now is no longer the failed batch's business.
+      item.onCancel = undefined;
+    }
     this.#queue.addFirst(items.filter(({ cancelled }) => !cancelled));
   }
 }

@@ -57,8 +57,14 @@ export class ItemQueue<I, O> {
   }
 
   delete(item: QueuedItem<I, O>): boolean {
-    const found = this.#levels.get(item.priority)?.delete(item) ?? false;
+    const level = this.#levels.get(item.priority);
+    const found = level?.delete(item) ?? false;
     if (found) {
+      // Priorities may be any numbers, and a client's: an empty level must not stay. That of most stays, for the next one.
+      if (level?.size === 0 && item.priority !== 0) {
+        this.#levels.delete(item.priority);
+        this.#order = this.#order.filter((priority) => priority !== item.priority);
+      }
       this.#size -= 1;
       if (item.deadline !== Infinity) this.#dated -= 1;
     }

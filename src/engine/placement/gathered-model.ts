@@ -37,11 +37,13 @@ export interface GatheredModelOptions {
   readonly onBatch: (event: BatchEvent) => void;
 }
 
+type Waiting = Pick<DynamicBatcher<never, never>, "inside" | "workerFreed">;
+
 /** A model that runs elsewhere, with the requests for it put together; what a service sees of that. */
 export class GatheredModel {
   readonly model: Model;
   readonly #options: GatheredModelOptions;
-  readonly #batchers: Pick<DynamicBatcher<never, never>, "inside" | "workerFreed">[] = [];
+  readonly #batchers: Waiting[] = [];
   /** What warmed the workers up, for those that are started later. */
   #warm: NamedArrays[] = [];
   #warming = false;
@@ -99,9 +101,14 @@ export class GatheredModel {
       idle: () => this.#options.idle() - this.#preparing,
       expected: () => this.#options.admitted() - this.#inside(),
       run: (requests, running) => this.#run(batcher, requests, running),
-      onBatch,
+      onBatch: (event) => {
+        onBatch(event);
+        // A worker is idle again, and another batcher may wait for it: they take turns.
+        for (const other of this.#batchers) if (other !== own) other.workerFreed();
+      },
     });
-    this.#batchers.push(dynamic);
+    const own: Waiting = dynamic;
+    this.#batchers.push(own);
     return (request, options) => dynamic.submit(request, submitOptions(options));
   }
 
@@ -144,10 +151,14 @@ export class GatheredModel {
 
   async #runEverywhere(batch: NamedArrays): Promise<NamedArrays> {
     const full = fillUp(batch, this.#options.policy.maxRows);
-    this.#warm.push(batch, ...(full === undefined ? [] : [full]));
+    this.#warm.push(batch);
     const workers = this.#options.workers();
     const results = await Promise.all(workers.map((worker) => worker.run(batch, false)));
-    if (full !== undefined) await Promise.all(workers.map((worker) => worker.run(full, false)));
+    if (full !== undefined) {
+      // Whose rows do not lie along axis 0 can't be filled up like this, and is warm enough.
+      const ran = await Promise.allSettled(workers.map((worker) => worker.run(full, false)));
+      if (ran.every(({ status }) => status === "fulfilled")) this.#warm.push(full);
+    }
     const [first] = results;
     if (first === undefined) throw new ServableError("not_ready", "The model has no worker that is ready.");
     return first;

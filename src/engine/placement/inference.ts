@@ -65,7 +65,10 @@ export class InferencePlacement implements ServicePlacement {
       kind,
       workers,
       log,
-      onChange,
+      onChange: (event) => {
+        onChange(event);
+        if (event.change === "crash_loop") gathered.workerFreed();
+      },
       create: (onExit, index) => new RemoteModel(start(index), onExit),
       prepare: (worker) => gathered.prepare(worker),
       onReady: () => {
@@ -75,7 +78,8 @@ export class InferencePlacement implements ServicePlacement {
     const gathered: GatheredModel = new GatheredModel({
       service,
       policy: policy.batching,
-      idle: () => pool.idle(),
+      // With none left each run is refused at once, instead of waiting for its deadline.
+      idle: () => (pool.lost ? Infinity : pool.idle()),
       leastBusy: () => pool.leastBusy(),
       workers: () => pool.workers(),
       admitted,
@@ -95,6 +99,7 @@ export class InferencePlacement implements ServicePlacement {
   async start(signal: AbortSignal): Promise<void> {
     // The stages may ask the model what it takes.
     await this.#pool.start();
+    signal.throwIfAborted();
     await this.#gathered.warmUp(() => this.#stages.start(signal));
   }
 

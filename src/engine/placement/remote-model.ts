@@ -23,6 +23,8 @@ interface PendingRun {
   readonly reject: (error: ServableError) => void;
   /** Runs until the run is given up, then until the worker is killed for it. */
   timer: NodeJS.Timeout | undefined;
+  /** Or to warm the worker up: one that never does more than that has not proved itself. */
+  readonly isForRequests: boolean;
 }
 
 /** What a {@link RemoteModel} is started as. */
@@ -98,11 +100,19 @@ export class RemoteModel {
   run(inputs: NamedArrays, owned: boolean, batch?: RunningBatch): Promise<NamedArrays> {
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
-      const pending: PendingRun = { resolve, reject, timer: undefined };
+      const pending: PendingRun = { resolve, reject, timer: undefined, isForRequests: batch !== undefined };
       this.#runs.set(id, pending);
       if (batch !== undefined && this.#host.canKill) this.#watch(pending, batch);
-      const { arrays, transfer } = packArrays(inputs, owned);
-      this.#host.send({ type: "run", id, inputs: arrays }, transfer);
+      try {
+        if (this.#host.gone) throw new ServableError("worker_crashed", "The worker that was to run the model is gone.", { stage: "call" });
+        const { arrays, transfer } = packArrays(inputs, owned);
+        this.#host.send({ type: "run", id, inputs: arrays }, transfer);
+      } catch (thrown) {
+        // Arrays that can't cross, such as detached ones: the worker must not count as busy with them for ever.
+        this.#runs.delete(id);
+        clearTimeout(pending.timer);
+        throw thrown;
+      }
     });
   }
 
@@ -128,7 +138,7 @@ export class RemoteModel {
     if (run === undefined) return;
     this.#runs.delete(message.id);
     clearTimeout(run.timer);
-    this.finishedARequest = true;
+    if (run.isForRequests) this.finishedARequest = true;
     if (message.type === "outputs") run.resolve(unpackArrays(message.outputs));
     else run.reject(errorFromData(message.error));
   }

@@ -79,6 +79,10 @@ export class WorkerHost<To extends object, From extends { readonly type: string 
     return this.#link.kill !== undefined;
   }
 
+  /** Whether it has ended. */
+  get gone(): boolean {
+    return this.#gone;
+  }
   /** Whether it was killed, and so did not crash. */
   get killed(): boolean {
     return this.#killed;

@@ -82,6 +82,7 @@ export class WorkerPool<W extends PoolWorker> {
   }
 
   async start(): Promise<void> {
+    if (this.#stopping) throw this.#noWorkerLeft();
     const results = await Promise.allSettled(this.#slots.map((slot) => this.#startSlot(slot)));
     const failed = results.find((result) => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;
@@ -91,7 +92,7 @@ export class WorkerPool<W extends PoolWorker> {
   /** How many workers are ready and have nothing to do. */
   idle(): number {
     let count = 0;
-    for (const { worker } of this.#slots) if (worker?.inFlight === 0) count += 1;
+    for (const { worker } of this.#slots) if (worker?.inFlight === 0 && !worker.blocked) count += 1;
     return count;
   }
 
@@ -137,7 +138,7 @@ export class WorkerPool<W extends PoolWorker> {
   /** The next worker that becomes ready. @throws ServableError `not_ready` where none will come, or why the call was aborted */
   async next(context: CallContext): Promise<W> {
     const worker = await new Promise<W>((resolve, reject) => {
-      if (this.#lost) {
+      if (this.lost) {
         reject(this.#noWorkerLeft());
         return;
       }
@@ -155,7 +156,7 @@ export class WorkerPool<W extends PoolWorker> {
   }
 
   /** Whether no worker is there and none will come. */
-  get #lost(): boolean {
+  get lost(): boolean {
     return this.#stopping || this.#slots.every(({ givenUp }) => givenUp);
   }
 
@@ -180,7 +181,9 @@ export class WorkerPool<W extends PoolWorker> {
     const { service } = this.#options;
     const since = performance.now();
     let ready = false;
+    let gone = false;
     const worker = this.#options.create((reason) => {
+      gone = true;
       this.#starting.delete(worker);
       if (slot.worker === worker) slot.worker = undefined;
       // One that never got ready at the first start is told by `start` instead.
@@ -189,6 +192,8 @@ export class WorkerPool<W extends PoolWorker> {
     this.#starting.add(worker);
     await worker.ready();
     await this.#options.prepare?.(worker);
+    // It died while it was prepared, and its exit has decided what comes next.
+    if (gone as boolean) return;
     this.#starting.delete(worker);
     ready = true;
     slot.worker = worker;
@@ -204,7 +209,7 @@ export class WorkerPool<W extends PoolWorker> {
     const decision = worker.killed ? restartNow : slot.restarts.decide(worker.finishedARequest, performance.now());
     if (!decision.restart) {
       slot.givenUp = true;
-      if (this.#lost) this.#refuseWaiting();
+      if (this.lost) this.#refuseWaiting();
       slot.reason = `crash loop, not started again: ${reason}`;
       onChange({ service, worker: slot.index, change: "crash_loop", reason });
       return;

@@ -49,7 +49,7 @@ export class OnnxModel implements Model {
    * @throws ServableError `invalid_argument` when the inputs do not fit; `invalid_config` on a thread that does I/O; `cancelled`,
    * or the signal's own reason where that is a ServableError; `service_failed` when the model fails; `unavailable` after `close`
    */
-  async run(inputs: NamedArrays, { signal }: ModelRunOptions = {}): Promise<NamedArrays> {
+  async run(inputs: NamedArrays, { context, signal = context?.signal }: ModelRunOptions = {}): Promise<NamedArrays> {
     assertMayBlock(`Running the model '${this.name}'`);
     if (this.#closing !== undefined) throw new ServableError("unavailable", `The model '${this.name}' is closed.`);
     checkInputs(this, inputs);

@@ -43,7 +43,7 @@ export class NodeBody implements BodySource {
     message.on("close", () => {
       if (!settled) fail(brokenOff());
     });
-    if (message.destroyed && !message.complete) fail(brokenOff());
+    if (message.destroyed) fail(brokenOff());
     return fail;
   }
 }
