@@ -28,7 +28,8 @@ export function gatherLines(destination: Destination): Destination {
     write(line: string): boolean {
       text += line;
       if (text.length >= fullLength) handOn();
-      else timer ??= setTimeout(handOn, longestWaitMs).unref();
+      // It keeps the process: what is gathered when the loop runs empty would now and then be lost.
+      else timer ??= setTimeout(handOn, longestWaitMs);
       return true;
     },
     flush(callback?: (error?: Error) => unknown): void {
