@@ -65,9 +65,10 @@ export {
   type Steps,
 } from "./service/pipeline-service.ts";
 export { InferenceService, defineInference, type DefineInferenceOptions, type InferenceOptions } from "./service/inference-service.ts";
-export { BatchableService, defineBatchable, type BatchableOptions, type DefineBatchableOptions } from "./service/batchable-service.ts";
+export { BatchableService, defineBatchable, type DefineBatchableOptions } from "./service/batchable-service.ts";
 export { arrayBatcher, namedArraysBatcher, padAxis, type ArrayBatcherOptions, type Padding } from "./service/array-batchers.ts";
 export type { AnyBatcher, Batcher, Gather, GatheredRun } from "./service/batcher.ts";
+export type { ModelServiceDefinition, ModelServiceInfo, ModelServiceOptions } from "./service/model-service.ts";
 export type { ModelLoader, ModelPlace } from "./service/model-loader.ts";
 export type { Processor } from "./service/processor.ts";
 export { ServiceLoader, discoverServices, type Loader, type LoaderSpec } from "./service/loader.ts";

@@ -4,16 +4,10 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { BatchedModel } from "./batched-model.ts";
 import type { AnyBatcher, Batcher } from "./batcher.ts";
 import { makeDefinition } from "./define-service.ts";
-import type { ServiceDefinition, ServiceInfo } from "./definition.ts";
-import type { CallInput, CallOutput, RequestOption, ResponseOption, SchemaOption, StreamableSchemaOption, WireOf } from "./inference.ts";
+import type { CallInput, CallOutput, RequestOption, ResponseOption, SchemaOption, StreamableSchemaOption } from "./inference.ts";
 import type { ModelLoader } from "./model-loader.ts";
+import type { ModelServiceDefinition, ModelServiceInfo, ModelServiceOptions } from "./model-service.ts";
 import { Service, type MaybePromise, type ServiceContext, type SetupContext } from "./service.ts";
-
-/** How a {@link BatchableService} runs its model. */
-export interface BatchableOptions<I> {
-  /** Whose turn it is where requests wait for the model: lower numbers go first. @default 0 for all */
-  priority?(request: I, context: ServiceContext): number;
-}
 
 /**
  * A {@link Batcher} around a model: the requests that the engine puts together, checked by the service's schema, become one run. A bare
@@ -22,10 +16,10 @@ export interface BatchableOptions<I> {
 export class BatchableService<I = unknown, O = unknown> extends Service<I, O> {
   readonly #batcher: AnyBatcher<I, O>;
   readonly #loadModel: ModelLoader;
-  readonly #options: BatchableOptions<I>;
+  readonly #options: ModelServiceOptions<I>;
   #model: BatchedModel<I, O> | undefined;
 
-  constructor(batcher: AnyBatcher<I, O>, loadModel: ModelLoader, options: BatchableOptions<I> = {}) {
+  constructor(batcher: AnyBatcher<I, O>, loadModel: ModelLoader, options: ModelServiceOptions<I> = {}) {
     super();
     this.#batcher = batcher;
     this.#loadModel = loadModel;
@@ -58,18 +52,7 @@ export interface DefineBatchableOptions<
   P extends ResponseOption,
   B extends Tensor | NamedArrays,
 >
-  extends
-    Omit<ServiceInfo, "name" | "input" | "output" | "request" | "response" | "model" | "loadModel">,
-    Batcher<CallInput<S, Q>, CallOutput<T, P>, B>,
-    BatchableOptions<CallInput<S, Q>> {
-  readonly name: N;
-  readonly input?: S;
-  readonly output?: T;
-  readonly request?: Q;
-  readonly response?: P;
-  /** Loads the model; called once per place where it runs. */
-  readonly model: ModelLoader;
-}
+  extends ModelServiceInfo<N, S, T, Q, P>, Batcher<CallInput<S, Q>, CallOutput<T, P>, B> {}
 
 /**
  * Defines a {@link BatchableService}: `batch` makes one run of a model out of several requests, `unbatch` the answers out of what it gave.
@@ -99,9 +82,7 @@ export function defineBatchable<
   Q extends RequestOption = undefined,
   P extends ResponseOption = undefined,
   B extends Tensor | NamedArrays = NamedArrays,
->(
-  options: DefineBatchableOptions<N, S, T, Q, P, B>,
-): ServiceDefinition<N, CallInput<S, Q>, CallOutput<T, P>, WireOf<S, T, Q, P, CallInput<S, Q>, CallOutput<T, P>>> {
+>(options: DefineBatchableOptions<N, S, T, Q, P, B>): ModelServiceDefinition<N, S, T, Q, P> {
   const { model, ...info } = options;
   return makeDefinition({ ...info, model: true, loadModel: model }, () => new BatchableService(options, model, options));
 }

@@ -36,8 +36,6 @@ export class CallContext implements ServiceContext {
   readonly requestId: string;
   /** The times taken so far, in order. */
   readonly stages: StageTime[] = [];
-  /** Called once when the call is aborted, before the signal fires: how a placement passes the abort on. */
-  onAbort: ((reason: ServableError) => void) | undefined;
   #watchers: ((reason: ServableError) => void)[] | undefined;
   readonly #readMetadata: (() => Readonly<Record<string, string>>) | undefined;
   #metadata: Readonly<Record<string, string>> | undefined;
@@ -113,7 +111,6 @@ export class CallContext implements ServiceContext {
   abort(reason: ServableError): void {
     if (this.#abortReason !== undefined) return;
     this.#abortReason = reason;
-    this.onAbort?.(reason);
     const watchers = this.#watchers;
     this.#watchers = undefined;
     if (watchers !== undefined) for (const callback of watchers) callback(reason);

@@ -4,19 +4,17 @@ import { namedArraysBatcher } from "./array-batchers.ts";
 import { BatchedModel } from "./batched-model.ts";
 import type { Batcher } from "./batcher.ts";
 import { makeDefinition } from "./define-service.ts";
-import type { ServiceDefinition, ServiceInfo } from "./definition.ts";
 import { chain } from "./chain.ts";
-import type { CallInput, CallOutput, RequestOption, ResponseOption, SchemaOption, StreamableSchemaOption, WireOf } from "./inference.ts";
+import type { CallInput, CallOutput, RequestOption, ResponseOption, SchemaOption, StreamableSchemaOption } from "./inference.ts";
 import type { ModelLoader } from "./model-loader.ts";
+import type { ModelServiceDefinition, ModelServiceInfo, ModelServiceOptions } from "./model-service.ts";
 import type { Processor } from "./processor.ts";
 import { Service, type MaybePromise, type ServiceContext, type SetupContext } from "./service.ts";
 
 /** How an {@link InferenceService} runs its model. */
-export interface InferenceOptions<I> {
+export interface InferenceOptions<I> extends ModelServiceOptions<I> {
   /** How the model's inputs of several requests are put together. @default {@link namedArraysBatcher} */
   readonly batcher?: Batcher<NamedArrays, NamedArrays> | undefined;
-  /** Whose turn it is where requests wait for the model: lower numbers go first. @default 0 for all */
-  priority?(request: I, context: ServiceContext): number;
 }
 
 /**
@@ -71,18 +69,7 @@ export interface DefineInferenceOptions<
   Q extends RequestOption,
   P extends ResponseOption,
 >
-  extends
-    Omit<ServiceInfo, "name" | "input" | "output" | "request" | "response" | "model" | "loadModel">,
-    Processor<CallInput<S, Q>, CallOutput<T, P>>,
-    InferenceOptions<CallInput<S, Q>> {
-  readonly name: N;
-  readonly input?: S;
-  readonly output?: T;
-  readonly request?: Q;
-  readonly response?: P;
-  /** Loads the model; called once per place where it runs. */
-  readonly model: ModelLoader;
-}
+  extends ModelServiceInfo<N, S, T, Q, P>, Processor<CallInput<S, Q>, CallOutput<T, P>>, InferenceOptions<CallInput<S, Q>> {}
 
 /**
  * Defines an {@link InferenceService}: preprocess, a model, postprocess. The model runs on a worker thread, and
@@ -111,9 +98,7 @@ export function defineInference<
   T extends SchemaOption = undefined,
   Q extends RequestOption = undefined,
   P extends ResponseOption = undefined,
->(
-  options: DefineInferenceOptions<N, S, T, Q, P>,
-): ServiceDefinition<N, CallInput<S, Q>, CallOutput<T, P>, WireOf<S, T, Q, P, CallInput<S, Q>, CallOutput<T, P>>> {
+>(options: DefineInferenceOptions<N, S, T, Q, P>): ModelServiceDefinition<N, S, T, Q, P> {
   const { model, ...info } = options;
   return makeDefinition({ ...info, model: true, loadModel: model }, () => new InferenceService(options, model, options));
 }

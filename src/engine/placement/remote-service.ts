@@ -14,6 +14,7 @@ import { WorkerHost, type WorkerStart } from "./worker-host.ts";
 interface PendingCall extends WatchedCall {
   readonly resolve: (response: EncodedResponse) => void;
   readonly reject: (error: ServableError) => void;
+  readonly onAbort: (error: ServableError) => void;
   /** The body that is still being sent, where it is streamed. */
   readonly input: AsyncIterator<Uint8Array> | undefined;
   stream: RemoteStream | undefined;
@@ -100,12 +101,13 @@ export class RemoteService {
       const { body } = request;
       const whole = body instanceof Uint8Array ? packBytes(body, true) : undefined;
       const input = body instanceof Uint8Array ? undefined : body[Symbol.asyncIterator]();
-      const call: PendingCall = { context, resolve, reject, input, stream: undefined, begun: false, untold: false };
-      this.#calls.set(id, call);
-      context.onAbort = (error) => {
+      const onAbort = (error: ServableError): void => {
         this.#host.send({ type: "cancel", id, error: errorToData(error) });
         this.#watch?.gaveUp(call);
       };
+      const call: PendingCall = { context, resolve, reject, onAbort, input, stream: undefined, begun: false, untold: false };
+      this.#calls.set(id, call);
+      context.watchAbort(onAbort);
       this.#host.send(
         {
           type: "call",
@@ -202,7 +204,7 @@ export class RemoteService {
   #finish(id: number, call: PendingCall, stages: readonly StageTime[]): void {
     this.finishedARequest = true;
     this.#calls.delete(id);
-    call.context.onAbort = undefined;
+    call.context.unwatchAbort(call.onAbort);
     call.context.stages.push(...stages);
     void call.input?.return?.();
     this.#watch?.ended(call);
@@ -210,8 +212,8 @@ export class RemoteService {
 
   #failAll(reason: string): void {
     this.#watch?.stop();
-    for (const { stream, reject, context } of this.#calls.values()) {
-      context.onAbort = undefined;
+    for (const { stream, reject, context, onAbort } of this.#calls.values()) {
+      context.unwatchAbort(onAbort);
       const error = new ServableError("worker_crashed", "The worker that ran the request crashed.", { cause: reason, stage: "call" });
       if (stream === undefined) reject(error);
       else stream.fail(error);

@@ -137,19 +137,24 @@ export class WorkerPool<W extends PoolWorker> {
 
   /** The next worker that becomes ready. @throws ServableError `not_ready` where none will come, or why the call was aborted */
   async next(context: CallContext): Promise<W> {
+    let forget: () => void = () => undefined;
     const worker = await new Promise<W>((resolve, reject) => {
       if (this.lost) {
         reject(this.#noWorkerLeft());
         return;
       }
       const waiting: Waiting<W> = { take: resolve, refuse: reject };
-      context.onAbort = (error) => {
+      const onAbort = (error: ServableError): void => {
         this.#waiting.delete(waiting);
         reject(error);
       };
+      forget = () => {
+        context.unwatchAbort(onAbort);
+      };
+      context.watchAbort(onAbort);
       this.#waiting.add(waiting);
     }).finally(() => {
-      context.onAbort = undefined;
+      forget();
     });
     context.throwIfAborted();
     return worker;

@@ -1,0 +1,40 @@
+/** What the services around a model have in common: how they are defined. */
+import type { ServiceDefinition, ServiceInfo } from "./definition.ts";
+import type { CallInput, CallOutput, RequestOption, ResponseOption, SchemaOption, StreamableSchemaOption, WireOf } from "./inference.ts";
+import type { ModelLoader } from "./model-loader.ts";
+import type { ServiceContext } from "./service.ts";
+
+/** How a service runs its model. */
+export interface ModelServiceOptions<I> {
+  /** Whose turn it is where requests wait for the model: lower numbers go first. @default 0 for all */
+  priority?(request: I, context: ServiceContext): number;
+}
+
+/** What every service around a model is defined by. */
+export interface ModelServiceInfo<
+  N extends string,
+  S extends StreamableSchemaOption,
+  T extends SchemaOption,
+  Q extends RequestOption,
+  P extends ResponseOption,
+>
+  extends
+    Omit<ServiceInfo, "name" | "input" | "output" | "request" | "response" | "model" | "loadModel">,
+    ModelServiceOptions<CallInput<S, Q>> {
+  readonly name: N;
+  readonly input?: S;
+  readonly output?: T;
+  readonly request?: Q;
+  readonly response?: P;
+  /** Loads the model; called once per place where it runs. */
+  readonly model: ModelLoader;
+}
+
+/** The definition of a service around a model. */
+export type ModelServiceDefinition<
+  N extends string,
+  S extends StreamableSchemaOption,
+  T extends SchemaOption,
+  Q extends RequestOption,
+  P extends ResponseOption,
+> = ServiceDefinition<N, CallInput<S, Q>, CallOutput<T, P>, WireOf<S, T, Q, P, CallInput<S, Q>, CallOutput<T, P>>>;
