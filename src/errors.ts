@@ -23,6 +23,7 @@ export const errorCodes = [
   "not_ready",
   "deadline_exceeded",
   "unavailable",
+  "unsupported",
   "invalid_argument",
   "invalid_config",
   "load_failed",

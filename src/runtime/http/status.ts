@@ -22,6 +22,7 @@ export const httpStatus: Readonly<Record<ErrorCode, number>> = {
   load_failed: 500,
   address_in_use: 500,
   missing_dependency: 500,
+  unsupported: 501,
   overloaded: 503,
   not_ready: 503,
   unavailable: 503,
