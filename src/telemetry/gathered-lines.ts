@@ -23,6 +23,8 @@ export function gatherLines(destination: Destination): GatheredLines {
   const write = destination.write.bind(destination);
   const flush = destination.flush.bind(destination);
   const flushSync = destination.flushSync.bind(destination);
+  // A property of sonic-boom that its types leave out.
+  const modes = destination as Destination & { sync: boolean };
   const makeAll = (): void => {
     const due = makers;
     makers = [];
@@ -58,8 +60,14 @@ export function gatherLines(destination: Destination): GatheredLines {
       flush(callback);
     },
     flushSync(): void {
-      handOn();
-      flushSync();
+      // Else the block would go off on another thread, and not be there when this returns.
+      modes.sync = true;
+      try {
+        handOn();
+        flushSync();
+      } finally {
+        modes.sync = false;
+      }
     },
   });
 }
