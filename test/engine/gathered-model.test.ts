@@ -35,7 +35,6 @@ function gathered(worker: Worker, maxRows = 4): GatheredModel {
     idle: () => (worker.inFlight === 0 ? 1 : 0),
     leastBusy: () => worker,
     workers: () => [worker],
-    admitted: () => 0,
     specs: () => ({
       inputs: [{ name: "in", dataType: "FP32", shape: [-1, 1] }],
       outputs: [{ name: "in", dataType: "FP32", shape: [-1, 1] }],
