@@ -117,7 +117,9 @@ describe("a gathered model", () => {
   test("a model that takes only one row is warm enough without a full batch, also when it is started again", async () => {
     const oneRow = new OneRowWorker();
     const model = gathered(oneRow);
-    await model.warmUp(async () => void (await model.model.run(one(1))));
+    await model.warmUp(async () => {
+      await model.model.run(one(1));
+    });
     expect(oneRow.rows).toEqual([1, 4]);
     const next = new OneRowWorker();
     await model.prepare(next);

@@ -78,7 +78,7 @@ describe("a model elsewhere", () => {
 describe("a service elsewhere", () => {
   test("a call that can't cross fails with a reason for the log, and nothing of it stays", async () => {
     const service = await serviceOf("holding");
-    const context = new CallContext({ metadata: () => ({ odd: (() => undefined) as unknown as string }) });
+    const context = new CallContext({ metadata: () => new Proxy<Record<string, string>>({}, {}) });
     const failure = await service.call(json(0), context).catch((thrown: unknown) => thrown);
     expect(failure).toMatchObject({ code: "internal", message: "The request could not be sent to its worker." });
     expect((failure as ServableError).cause).toMatchObject({ name: "DataCloneError" });
@@ -96,7 +96,8 @@ describe("a service elsewhere", () => {
   });
 
   test("is told of an abort or a failure whose details can't cross, without them", async () => {
-    const details = { odd: () => undefined };
+    // A proxy looks like what it stands for, and can't be copied.
+    const details = new Proxy<Record<string, string>>({}, {});
     const runs: ((error: Error) => void)[] = [];
     const service = await serviceOf("frail", () => new Promise((_resolve, reject) => runs.push(reject)));
     const failing = service.call(json(1), new CallContext());

@@ -126,7 +126,7 @@ describe("a batch that took its time to be put together", () => {
   });
 });
 
-test("priorities that come and go leave nothing behind", () => {
+test("priorities that come and go leave nothing behind", { timeout: 8_000 }, () => {
   const { batcher } = bench(1);
   // With a level for each that was ever there, each new one would cost all of them, and this would take minutes.
   for (let priority = 1; priority <= 30_000; priority += 1) {

@@ -81,7 +81,11 @@ describe("a batch does not wait for", { timeout: 15_000 }, () => {
   test("a body that stops coming", async () => {
     await using seeing = await start("many");
     const aborter = new AbortController();
-    const body = new ReadableStream({ start: (controller) => void controller.enqueue(new TextEncoder().encode("{")) });
+    const body = new ReadableStream({
+      start(controller) {
+        controller.enqueue(new TextEncoder().encode("{"));
+      },
+    });
     const stalled = seeing.server.post("/many", body, {}, aborter.signal).catch(() => undefined);
     await until(() => seeing.server.runtime.status?.services.many?.inFlight === 1, "the stalled one");
     const answer = seeing.ask({});

@@ -9,8 +9,9 @@ export interface Admission {
   readonly toCome: number;
 }
 
-/** Where a request is whose slot is taken: how many runs of the model it has in hand, or that it had none yet. */
-type Position = number | typeof before;
+/** Where a request is that holds a slot: how many runs of the model it has in hand, or `before`. */
+type Position = number;
+/** It had none yet. */
 const before = -1;
 
 /**
