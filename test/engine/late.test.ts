@@ -120,3 +120,19 @@ test("a deadline that is set while the last one of its duration is told is not l
   deadlines.clear(next);
   expect([...deadlines]).toEqual([]);
 });
+
+test("streams hold their slots for long, and do not make a service seem slow to answer", async () => {
+  async function* items(): AsyncGenerator<string> {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    yield "x";
+  }
+  const host = hostOf(() => ({ kind: "stream", mediaType: "application/x-ndjson", items: items() }));
+  for (let count = 0; count < 12; count += 1) {
+    const response = await admit(host, 5_000).run(request);
+    if (response.kind !== "stream") throw new Error("no stream");
+    for await (const item of response.items) expect(item).toBe("x");
+  }
+  host.gate.acquire({ start: () => undefined });
+  expect(host.gate.expectedWaitMs).toBeGreaterThanOrEqual(4);
+  expect(host.gate.answerMs).toBe(0);
+});
