@@ -109,7 +109,8 @@ function formatIssues(format: string, dims: unknown): FieldIssue[] {
 
 function dimsIssues(dims: readonly number[]): FieldIssue[] {
   const path = ["dims"];
-  if (!Array.isArray(dims)) return [{ path, message: "must be a list" }];
+  const given: unknown = dims;
+  if (!Array.isArray(given)) return [{ path, message: "must be a list" }];
   if (dims.length === 0) return [{ path, message: "must have at least one dimension" }];
   const wrong = dims.find((length) => !isDimension(length));
   return wrong === undefined ? [] : [{ path, message: `must each be a whole number of 1 or more, or -1 for any length, not ${wrong}` }];
