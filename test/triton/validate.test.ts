@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { formatPath } from "../../src/errors.ts";
 import { parseModelConfig } from "../../src/triton/parse-pbtxt.ts";
 import { withConfigDefaults } from "../../src/triton/rules/defaults.ts";
-import type { ConfigFacts } from "../../src/triton/rules/problem.ts";
+import { problemsError, type ConfigFacts } from "../../src/triton/rules/problem.ts";
 import { validateModelConfig } from "../../src/triton/rules/validate.ts";
 import { anyConfig } from "./config-arbitrary.ts";
 
@@ -312,6 +312,47 @@ describe("ensembles", () => {
       "platform: it must be 'ensemble' where ensemble_scheduling is given",
     );
   });
+});
+
+describe("a configuration that is huge is judged within seconds", () => {
+  test.each([
+    ["inputs", "input {}".repeat(400_000), "input: it has 400000 entries; it may have 4096"],
+    [
+      "a chain of steps that nothing starts",
+      `platform: "ensemble" ensemble_scheduling { ${chain(4000)} }`,
+      "ensemble_scheduling: 't1' is never written: 't0', which it depends on, is written by no step",
+    ],
+    [
+      "wrong inputs and warm-ups",
+      `backend: "b" ${"input {}".repeat(4000)} ${"model_warmup { batch_size: 1 }".repeat(4000)}`,
+      "input[0].name: it must be given",
+    ],
+    [
+      "inputs of a warm-up",
+      `backend: "b" model_warmup { batch_size: 1 ${warmups(40_000)} }`,
+      "model_warmup[0].inputs.x1: the model has no such input",
+    ],
+  ])("%s", (_what, text, problem) => {
+    const config = parseModelConfig(text);
+    const start = performance.now();
+    const problems = validateModelConfig(config, facts);
+    expect(performance.now() - start).toBeLessThan(5000);
+    expect(problems.length).toBeLessThanOrEqual(1000);
+    expect(problems.map(({ path, message }) => `${formatPath(path)}: ${message}`)).toContain(problem);
+    expect(problemsError("m", problems).message.length).toBeLessThan(10_000);
+  });
+
+  function chain(length: number): string {
+    const steps = Array.from({ length }, (_, index) => {
+      const [from, to] = [`t${index}`, `t${index + 1}`];
+      return `step { model_name: "a" input_map { key: "i" value: "${from}" } output_map { key: "o" value: "${to}" } }`;
+    });
+    return steps.join(" ");
+  }
+
+  function warmups(length: number): string {
+    return Array.from({ length }, (_, index) => `inputs { key: "x${index}" value { zero_data: true } }`).join(" ");
+  }
 });
 
 test("any configuration is judged without a crash", () => {

@@ -47,18 +47,19 @@ function checkGraph(config: ModelConfig, ensemble: ModelEnsembling, problems: Pr
   });
 
   const ready = readyTensors(inputs, steps);
+  const blockedBy = explainer(steps, ready);
   (config.input ?? []).forEach(({ name = "" }, index) => {
     if (!read.has(name)) problems.add(["input", index], `no step reads '${name}'`);
   });
   (config.output ?? []).forEach(({ name = "" }, index) => {
-    if (!ready.has(name)) problems.add(["output", index], `'${name}' is never written${blockedBy(name, steps, ready, written)}`);
+    if (!ready.has(name)) problems.add(["output", index], `'${name}' is never written${blockedBy(name)}`);
   });
   for (const tensor of new Set([...written, ...read])) {
     if (inputs.has(tensor) || outputs.has(tensor)) continue;
     const path = ["ensemble_scheduling"];
     if (!written.has(tensor)) problems.add(path, `'${tensor}' is read but never written`);
     else if (!read.has(tensor)) problems.add(path, `'${tensor}' is written but never read, and is no output`);
-    else if (!ready.has(tensor)) problems.add(path, `'${tensor}' is never written${blockedBy(tensor, steps, ready, written)}`);
+    else if (!ready.has(tensor)) problems.add(path, `'${tensor}' is never written${blockedBy(tensor)}`);
   }
 }
 
@@ -68,7 +69,11 @@ function readyTensors(inputs: ReadonlySet<string>, steps: readonly Step[]): Read
   const readers = new Map<string, number[]>();
   const missing = steps.map(({ reads }) => new Set(reads).size);
   steps.forEach(({ reads }, index) => {
-    for (const tensor of new Set(reads)) readers.set(tensor, [...(readers.get(tensor) ?? []), index]);
+    for (const tensor of new Set(reads)) {
+      const list = readers.get(tensor) ?? [];
+      readers.set(tensor, list);
+      list.push(index);
+    }
   });
   const waiting = [...ready];
   for (let tensor = waiting.pop(); tensor !== undefined; tensor = waiting.pop()) {
@@ -86,15 +91,21 @@ function readyTensors(inputs: ReadonlySet<string>, steps: readonly Step[]): Read
 }
 
 /** Why a tensor is never there: the first one on the way back that nobody writes, or that waits for itself. */
-function blockedBy(tensor: string, steps: readonly Step[], ready: ReadonlySet<string>, written: ReadonlySet<string>): string {
-  if (!written.has(tensor)) return "";
-  const seen = new Set<string>();
-  for (let at: string | undefined = tensor; at !== undefined;) {
-    if (seen.has(at)) return `: the steps that make it wait for each other ('${at}')`;
-    if (!written.has(at)) return `: '${at}', which it depends on, is written by no step`;
-    seen.add(at);
-    const current: string = at;
-    at = steps.find(({ writes }) => writes.includes(current))?.reads.find((name) => !ready.has(name));
+function explainer(steps: readonly Step[], ready: ReadonlySet<string>): (tensor: string) => string {
+  // What keeps the step that writes a tensor from running.
+  const before = new Map<string, string | undefined>();
+  for (const { reads, writes } of steps) {
+    const missing = reads.find((name) => !ready.has(name));
+    for (const name of writes) if (!before.has(name)) before.set(name, missing);
   }
-  return "";
+  return (tensor) => {
+    if (!before.has(tensor)) return "";
+    const seen = new Set<string>();
+    for (let at: string | undefined = tensor; at !== undefined; at = before.get(at)) {
+      if (seen.has(at)) return `: the steps that make it wait for each other ('${at}')`;
+      if (!before.has(at)) return `: '${at}', which it depends on, is written by no step`;
+      seen.add(at);
+    }
+    return "";
+  };
 }

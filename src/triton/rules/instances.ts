@@ -1,4 +1,4 @@
-import type { ModelConfig, ModelWarmup, ModelWarmupInput } from "../model-config.ts";
+import type { ModelConfig, ModelInput, ModelWarmup, ModelWarmupInput } from "../model-config.ts";
 import { repeated, staysInside, type ConfigFacts, type Problems } from "./problem.ts";
 
 /** The rules of instance groups. */
@@ -23,24 +23,35 @@ export function checkInstances(config: ModelConfig, facts: ConfigFacts, problems
 
 /** The rules of warm-up requests. */
 export function checkWarmup(config: ModelConfig, problems: Problems): void {
+  const { controlInput = [], state = [] } = config.sequenceBatching ?? {};
+  const inputs: KnownInputs = {
+    own: new Map(config.input?.map((input) => [input.name ?? "", input])),
+    others: new Set([...controlInput.map(({ name }) => name), ...state.map(({ inputName }) => inputName)]),
+  };
   config.modelWarmup?.forEach((warmup, index) => {
     // A sample of no rows is passed over.
-    if ((warmup.batchSize ?? 0) > 0) checkSample(config, warmup, problems.at("model_warmup", index));
+    if ((warmup.batchSize ?? 0) > 0) checkSample(config, warmup, inputs, problems.at("model_warmup", index));
   });
 }
 
-function checkSample(config: ModelConfig, warmup: ModelWarmup, problems: Problems): void {
+/** The inputs that a request may send, and those that the scheduler makes. */
+interface KnownInputs {
+  readonly own: ReadonlyMap<string, ModelInput>;
+  readonly others: ReadonlySet<string | undefined>;
+}
+
+function checkSample(config: ModelConfig, warmup: ModelWarmup, known: KnownInputs, problems: Problems): void {
   const { inputs = {}, batchSize = 0 } = warmup;
   const most = Math.max(1, config.maxBatchSize ?? 0);
   if (batchSize > most)
     problems.add(["batch_size"], `${batchSize} is more than max_batch_size allows, which is ${config.maxBatchSize ?? 0}`);
-  for (const [name, sample] of Object.entries(inputs)) checkSampleInput(config, name, sample, problems.at("inputs", name));
-  for (const { name = "", optional } of config.input ?? []) {
+  for (const [name, sample] of Object.entries(inputs)) checkSampleInput(known, name, sample, problems.at("inputs", name));
+  for (const [name, { optional }] of known.own) {
     if (optional !== true && !Object.hasOwn(inputs, name)) problems.add(["inputs"], `input '${name}' is missing`);
   }
 }
 
-function checkSampleInput(config: ModelConfig, name: string, sample: ModelWarmupInput, problems: Problems): void {
+function checkSampleInput(known: KnownInputs, name: string, sample: ModelWarmupInput, problems: Problems): void {
   const { dims = [], dataType = "TYPE_INVALID", inputDataFile } = sample;
   const kinds = [sample.zeroData, sample.randomData, inputDataFile].filter((one) => one !== undefined).length;
   if (kinds !== 1) problems.add([], "one of zero_data, random_data and input_data_file must be given");
@@ -49,13 +60,9 @@ function checkSampleInput(config: ModelConfig, name: string, sample: ModelWarmup
   }
   if (!dims.every((length) => length >= 1)) problems.add(["dims"], "each must be 1 or more: a sample has a shape of its own");
   if (dataType === "TYPE_INVALID") problems.add(["data_type"], "it must be given");
-  const input = config.input?.find((one) => one.name === name);
-  const others = [
-    ...(config.sequenceBatching?.controlInput ?? []).map((control) => control.name),
-    ...(config.sequenceBatching?.state ?? []).map((state) => state.inputName),
-  ];
+  const input = known.own.get(name);
   if (input === undefined) {
-    if (!others.includes(name)) problems.add([], "the model has no such input");
+    if (!known.others.has(name)) problems.add([], "the model has no such input");
     return;
   }
   if (dataType !== "TYPE_INVALID" && dataType !== input.dataType)

@@ -21,19 +21,23 @@ export interface Problems {
   at(...path: ConfigProblem["path"]): Problems;
 }
 
-/** Gathers problems into a list. */
+/** As many as anyone reads. */
+const mostProblems = 1000;
+
+/** Gathers problems into a list, the first thousand of them. */
 export function gatherInto(list: ConfigProblem[], base: ConfigProblem["path"] = []): Problems {
   return {
     add: (path, message) => {
-      list.push({ path: [...base, ...path], message });
+      if (list.length < mostProblems) list.push({ path: [...base, ...path], message });
     },
     at: (...path) => gatherInto(list, [...base, ...path]),
   };
 }
 
-/** All problems as one error. */
+/** All problems as one error, whose text tells the first of them. */
 export function problemsError(name: string, problems: readonly ConfigProblem[]): ServableError {
-  const lines = problems.map(({ path, message }) => `${formatPath(path)}: ${message}`);
+  const lines = problems.slice(0, 20).map(({ path, message }) => `${formatPath(path)}: ${message}`);
+  if (problems.length > lines.length) lines.push(`and ${problems.length - lines.length} more`);
   return new ServableError("invalid_config", `The configuration of model '${name}' is wrong: ${lines.join("; ")}.`, { issues: problems });
 }
 

@@ -14,6 +14,9 @@ export function validateModelConfig(config: ModelConfig, facts: ConfigFacts): re
   const list: ConfigProblem[] = [];
   const problems = gatherInto(list);
   const { name = "", maxBatchSize = 0, ensembleScheduling } = config;
+  checkLengths(config, problems);
+  // Some rules compare lists with each other.
+  if (list.length > 0) return list;
   if (name !== "" && name !== facts.name) problems.add(["name"], `'${name}' is not the name of the model's folder, '${facts.name}'`);
   if (maxBatchSize < 0) problems.add(["max_batch_size"], `it must be 0 or more, not ${maxBatchSize}`);
   if (ensembleScheduling === undefined) checkBackend(config, facts, problems);
@@ -28,6 +31,27 @@ export function validateModelConfig(config: ModelConfig, facts: ConfigFacts): re
   }
   checkMetrics(config, problems);
   return list;
+}
+
+/** More than any configuration has. */
+const mostItems = 4096;
+
+function checkLengths(config: ModelConfig, problems: Problems): void {
+  const { controlInput, state } = config.sequenceBatching ?? {};
+  const lists: readonly (readonly [ConfigProblem["path"], readonly unknown[] | undefined])[] = [
+    [["input"], config.input],
+    [["output"], config.output],
+    [["batch_input"], config.batchInput],
+    [["batch_output"], config.batchOutput],
+    [["instance_group"], config.instanceGroup],
+    [["model_warmup"], config.modelWarmup],
+    [["ensemble_scheduling", "step"], config.ensembleScheduling?.step],
+    [["sequence_batching", "control_input"], controlInput],
+    [["sequence_batching", "state"], state],
+  ];
+  for (const [path, items = []] of lists) {
+    if (items.length > mostItems) problems.add(path, `it has ${items.length} entries; it may have ${mostItems}`);
+  }
 }
 
 function checkBackend({ backend = "", platform = "" }: ModelConfig, facts: ConfigFacts, problems: Problems): void {
