@@ -46,7 +46,7 @@ function valueText(kind: Kind, value: unknown, path: Path): string {
     return typeof checked === "string" ? JSON.stringify(checked) : String(checked);
   }
   // JSON has no numbers for these; protobuf writes their names.
-  return Number.isFinite(checked) ? (Object.is(checked, -0) ? "-0" : decimalOf(kind, checked)) : `"${checked}"`;
+  return Number.isFinite(checked) ? (Object.is(checked, -0) ? "-0.0" : decimalOf(kind, checked)) : `"${checked}"`;
 }
 
 function defaultOf(kind: Exclude<Kind, MessageType>): string | number | boolean {
