@@ -2,14 +2,14 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { allBinaryOutputs, noBinaryOutputs } from "../../src/protocol/http/binary-outputs.ts";
 import { writeInferResponse } from "../../src/protocol/http/write-response.ts";
-import type { InferOutput } from "../../src/protocol/inference.ts";
+import type { InferOutput, InferResponse } from "../../src/protocol/inference.ts";
 
-const response = (output: Partial<InferOutput>, more: object = {}) => ({
+const response = (output: Partial<InferOutput>, more: object = {}): InferResponse => ({
   modelName: "M",
   modelVersion: "1",
   id: "",
   parameters: {},
-  outputs: [{ name: "O", dataType: "FP32", shape: [1], data: Float32Array.of(1), ...output } as InferOutput],
+  outputs: [{ name: "O", dataType: "FP32", shape: [1], data: Float32Array.of(1), ...output }],
   ...more,
 });
 const dataText = (output: Partial<InferOutput>) => {
