@@ -15,8 +15,10 @@ export type {
 export type {
   AnyModels,
   ClassifiedOutputs,
+  ModelInput,
   ModelInputs,
   ModelMap,
+  ModelOutput,
   ModelOutputs,
   ModelTypes,
   OutputName,
@@ -42,6 +44,6 @@ export type {
   StatisticDuration,
   TensorMetadata,
 } from "./protocol/model-info.ts";
-export type { DataType, FixedDataType, TensorData, TensorDataMap, TensorElement } from "./tensor/data-type.ts";
+export type { DataType, FixedDataType, TensorData, TensorElement } from "./tensor/data-type.ts";
 export { bf16ToFp32, bf16ToNumber, fp16ToFp32, fp16ToNumber, fp32ToBf16, fp32ToFp16, numberToBf16, numberToFp16 } from "./tensor/half.ts";
 export { Tensor, tensor } from "./tensor/tensor.ts";

@@ -19,7 +19,7 @@ export async function readModelFailure(response: Response, requestId: string | u
 }
 
 /** The text of `{"error": text}`; undefined for anything else. */
-export function errorTextOf(text: string): string | undefined {
+function errorTextOf(text: string): string | undefined {
   try {
     const value = parseJson(text);
     return isJsonObject(value) && typeof value.error === "string" ? value.error : undefined;

@@ -24,7 +24,7 @@ export function readGenerateResult(text: string, origin: string): GenerateResult
 /** The items of a stream of the generate routes. Its end is that of the body; a failure on the way is an item with an `error`. */
 export async function* readGenerateStream(response: Response, clock: CallClock, origin: string): AsyncGenerator<GenerateResult> {
   const parser = new EventStreamParser();
-  const reader = response.body?.getReader();
+  const reader: ReadableStreamDefaultReader<Uint8Array> | undefined = response.body?.getReader();
   let ended = false;
   try {
     clock.arm();

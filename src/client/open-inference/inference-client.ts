@@ -64,11 +64,17 @@ export interface InferenceClient<Models extends ModelMap<Models> = AnyModels> {
   ready(options?: CallOptions): Promise<boolean>;
   /** Whether a model is ready; false also where there is none of that name. */
   modelReady(model: keyof Models & string, options?: ModelCallOptions): Promise<boolean>;
+  /** What the server is, and which extensions of the protocol it has. */
   serverMetadata(options?: CallOptions): Promise<ServerMetadata>;
+  /** What a model takes and gives. */
   modelMetadata(model: keyof Models & string, options?: ModelCallOptions): Promise<ModelMetadata>;
   /** The configuration, with the names of `model_config.proto`. */
   modelConfig(model: keyof Models & string, options?: ModelCallOptions): Promise<Readonly<Record<string, JsonValue>>>;
-  /** @param model - all of them where it is left out */
+  /**
+   * What models have done so far.
+   *
+   * @param model - all of them where it is left out
+   */
   statistics(model?: keyof Models & string, options?: ModelCallOptions): Promise<readonly ModelStatistics[]>;
   /** What is in the repository. */
   index(options?: CallOptions & { readonly ready?: boolean | undefined }): Promise<readonly RepositoryIndexEntry[]>;

@@ -19,10 +19,7 @@ export type ModelMap<Models> = { readonly [Name in keyof Models]: ModelTypes };
 /** Models of which nothing is known: any name, any tensors. */
 export type AnyModels = Readonly<Record<string, ModelTypes>>;
 
-// Their arrays hold other data types, too, so the array does not tell which one is meant.
-type Ambiguous = "BOOL" | "FP16" | "BF16";
-
-/** A tensor as plain data. Without `dataType` the array tells it: a Float32Array is FP32, a BigInt64Array INT64, a list of texts BYTES. */
+/** A tensor as plain data. Without `dataType` the array tells it: a Float32Array is FP32, a BigInt64Array INT64, a list of texts BYTES. BOOL, FP16 and BF16 share theirs with others. */
 export type TensorInput<D extends DataType = DataType, S extends readonly number[] = readonly number[]> = D extends DataType
   ? { readonly shape: S; readonly data: TensorData<D> } & (D extends Ambiguous
       ? { readonly dataType: D }
@@ -34,8 +31,10 @@ export type RankedTensor<D extends DataType = DataType, S extends readonly numbe
   readonly shape: S;
 };
 
-type InputOf<T> = T extends TensorType<infer D, infer S> ? TensorInput<D, S> | RankedTensor<D, S> : never;
-type OutputOf<T> = T extends TensorType<infer D, infer S> ? RankedTensor<D, S> : never;
+/** What one input takes. */
+export type ModelInput<T> = T extends TensorType<infer D, infer S> ? TensorInput<D, S> | RankedTensor<D, S> : never;
+/** What one output gives. */
+export type ModelOutput<T> = T extends TensorType<infer D, infer S> ? RankedTensor<D, S> : never;
 
 /** The names of a model's outputs. */
 export type OutputName<Model extends ModelTypes> = keyof Model["outputs"] & string;
@@ -43,12 +42,12 @@ export type OutputName<Model extends ModelTypes> = keyof Model["outputs"] & stri
 /** What a model takes. */
 export type ModelInputs<Model extends ModelTypes> = {
   readonly [Name in keyof Model["inputs"]]:
-    InputOf<NonNullable<Model["inputs"][Name]>> | (undefined extends Model["inputs"][Name] ? undefined : never);
+    ModelInput<NonNullable<Model["inputs"][Name]>> | (undefined extends Model["inputs"][Name] ? undefined : never);
 };
 
 /** What a model gives: those of its outputs that were asked for. */
 export type ModelOutputs<Model extends ModelTypes, Name extends string = string> = {
-  readonly [N in keyof Model["outputs"] & Name]: OutputOf<Model["outputs"][N]>;
+  readonly [N in keyof Model["outputs"] & Name]: ModelOutput<Model["outputs"][N]>;
 };
 
 /** For each output a list of `value:index[:label]`. */

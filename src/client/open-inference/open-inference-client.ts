@@ -11,7 +11,7 @@ import type { RequestBody } from "../request-body.ts";
 import { jsonBody, noBody, tensorBody } from "./bodies.ts";
 import { readModelFailure } from "./failure.ts";
 import { readGenerateResult, readGenerateStream, type GenerateResult } from "./generate-stream.ts";
-import { inferResult, outgoingInfer, readInferAnswer, type AnyInputs } from "./infer-call.ts";
+import { inferResult, outgoingInfer, readInferAnswer } from "./infer-call.ts";
 import type { InferenceClient, InferOptions, InferResult, LoadOptions, ModelCallOptions } from "./inference-client.ts";
 import type { AnyModels, ClassifiedOutputs, ModelInputs, ModelMap, ModelOutputs, OutputName } from "./model-types.ts";
 import { resolveInferenceClient, type OpenInferenceClientOptions, type ResolvedInferenceClient } from "./options.ts";
@@ -113,7 +113,7 @@ export class OpenInferenceClient<Models extends ModelMap<Models> = AnyModels> im
     inputs: ModelInputs<Models[M]>,
     options: InferOptions<Output> = {},
   ): Promise<InferResult<ModelOutputs<Models[M], Output>>> {
-    const response = await this.#infer(model, outgoingInfer(inputs as AnyInputs, options), options);
+    const response = await this.#infer(model, outgoingInfer(inputs, options), options);
     // That the server's models are those of `Models` is the caller's promise, as is that a server keeps to their metadata.
     return inferResult(response) as unknown as InferResult<ModelOutputs<Models[M], Output>>;
   }
@@ -124,7 +124,7 @@ export class OpenInferenceClient<Models extends ModelMap<Models> = AnyModels> im
     classes: { readonly [Name in Output]: number },
     options: Omit<InferOptions<Output>, "outputs"> = {},
   ): Promise<InferResult<ClassifiedOutputs<Output>>> {
-    const response = await this.#infer(model, outgoingInfer(inputs as AnyInputs, options, classes), options);
+    const response = await this.#infer(model, outgoingInfer(inputs, options, classes), options);
     const result = inferResult(response);
     for (const tensor of Object.values(result.outputs)) tensor.as("BYTES");
     return result as unknown as InferResult<ClassifiedOutputs<Output>>;
