@@ -8,6 +8,7 @@ import {
   tensor,
   type InferResult,
   type ModelTypesSource,
+  type Tensor,
 } from "../../src/client.ts";
 import type { Models } from "./open-inference-models.ts";
 

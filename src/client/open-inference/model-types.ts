@@ -21,7 +21,7 @@ export type AnyModels = Readonly<Record<string, ModelTypes>>;
 
 /** A tensor as plain data. Without `dataType` the array tells it: a Float32Array is FP32, a BigInt64Array INT64, a list of texts BYTES. BOOL, FP16 and BF16 share theirs with others. */
 export type TensorInput<D extends DataType = DataType, S extends readonly number[] = readonly number[]> = D extends DataType
-  ? { readonly shape: S; readonly data: TensorData<D> } & (D extends Ambiguous
+  ? { readonly shape: S; readonly data: TensorData<D> } & (D extends "BOOL" | "FP16" | "BF16"
       ? { readonly dataType: D }
       : { readonly dataType?: D | undefined })
   : never;
