@@ -4,7 +4,6 @@ import {
   modelTypes,
   OpenInferenceClient,
   rankedTensor,
-  type Tensor,
   tensor,
   type InferResult,
   type ModelTypesSource,
