@@ -25,6 +25,12 @@ export function setFields(type: MessageType, message: unknown, path: Path): { re
   return fields;
 }
 
+/** The items of a list. */
+export function listItems(value: unknown, path: Path): readonly unknown[] {
+  if (!Array.isArray(value)) throw refusal(path, "a list was expected");
+  return value;
+}
+
 /** The entries of a map in the order of their keys: numbers by size, texts by their characters. */
 export function mapEntries(field: FieldType, value: unknown, path: Path): [string, unknown][] {
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw refusal(path, "a map was expected");

@@ -1,9 +1,8 @@
-import { ServableError, formatPath } from "../errors.ts";
 import { modelConfigType } from "./config-table.ts";
 import { isMessageKind, type FieldType, type Kind, type MapKeyKind, type MessageType } from "./fields.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { decimalOf } from "./scalars.ts";
-import { checkedScalar, setFields, mapEntries } from "./values.ts";
+import { checkedScalar, listItems, mapEntries, setFields } from "./values.ts";
 
 type Path = readonly (string | number)[];
 
@@ -40,8 +39,7 @@ function writeField(name: string, kind: Kind, value: unknown, indent: string, pa
 
 /** Numbers stand in brackets, as people write `dims: [ 3, 4 ]`. */
 function writeList(field: FieldType, value: unknown, indent: string, path: Path, lines: string[]): void {
-  if (!Array.isArray(value)) throw new ServableError("invalid_config", `${formatPath(path)}: a list was expected.`);
-  const items: readonly unknown[] = value;
+  const items = listItems(value, path);
   const { kind } = field;
   if (isMessageKind(kind) || kind === "string") {
     items.forEach((item, index) => writeField(field.protoName, kind, item, indent, [...path, index], lines));
