@@ -1,17 +1,11 @@
 /** What a request is checked against, in the order and with the texts of Triton's own checks. */
+import { elementsOf, requestPrefix } from "../protocol/elements.ts";
 import { InferenceError } from "../protocol/inference-error.ts";
 import type { InferInput, InferRequest } from "../protocol/inference.ts";
-import { isDataOf, isDataType, type FixedDataType, type TensorData } from "../tensor/data-type.ts";
-import { sizeOfShape } from "../tensor/shape.ts";
+import { isDataOf, isDataType, type TensorData } from "../tensor/data-type.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { ModelRequest } from "./model-request.ts";
-import { readBytes, readFixed } from "./read-elements.ts";
 import { reshaped, type InputPlan, type Signature } from "./signature.ts";
-
-/** What many texts begin with. */
-export function idPrefix(id: string): string {
-  return `[request id: ${id === "" ? "<id_unknown>" : id}] `;
-}
 
 /**
  * Checks a request and makes of its inputs what the model takes.
@@ -37,7 +31,7 @@ export function prepareRequest(signature: Signature, request: InferRequest): Mod
     if (input === undefined) continue;
     const shape = modelShape(signature, request, plan, input, batchSize);
     if (!signature.uniform) key += plan.ragged ? `${plan.name};` : `${plan.name}:${shape.slice(maxBatchSize > 0 ? 1 : 0).join(",")};`;
-    arrays.push([plan.name, new Tensor(plan.dataType, shape, elementsOf(signature, request, plan, input, shape))]);
+    arrays.push([plan.name, new Tensor(plan.dataType, shape, dataOf(signature, request, plan, input))]);
   }
   return new ModelRequest(request, Object.fromEntries(arrays), maxBatchSize === 0 ? 1 : batchSize, key);
 }
@@ -115,48 +109,26 @@ function modelShape(
   return batching ? [batchSize, ...inner] : inner;
 }
 
-function elementsOf(
-  { model, maxBatchSize }: Signature,
-  { id }: InferRequest,
-  { dataType, elementBytes }: InputPlan,
-  { name, data, bytes }: InferInput,
-  shape: readonly number[],
-): TensorData {
-  const size = sizeOfShape(shape);
+function dataOf({ model, maxBatchSize }: Signature, { id }: InferRequest, { dataType }: InputPlan, input: InferInput): TensorData {
+  const { name, shape, data, bytes } = input;
+  if (data !== undefined && !isDataOf(dataType, data)) {
+    throw new InferenceError("INTERNAL", `the data of the input '${name}' has been read as another type`);
+  }
+  if (data === undefined && bytes === undefined) throw invalid(id, `input '${name}' has no data`);
+  const context = { modelName: model, requestId: id };
   // Of a batch of no rows Triton wants the data of one, and so refuses it where there is none.
-  const expected = maxBatchSize > 0 && shape[0] === 0 ? sizeOfShape(shape.slice(1)) : size;
-  if (data !== undefined) {
-    if (!isDataOf(dataType, data)) throw new InferenceError("INTERNAL", `the data of the input '${name}' has been read as another type`);
-    if (data.length === expected && size === expected) return data;
-    const wanted = data.length === expected ? size : expected;
-    if (elementBytes === undefined) throw stringCount(id, name, model, wanted, data.length);
-    throw byteSize(id, name, model, wanted * elementBytes, data.length * elementBytes);
-  }
-  if (bytes === undefined) throw invalid(id, `input '${name}' has no data`);
-  if (elementBytes === undefined) {
-    const elements = readBytes(bytes, idPrefix(id), name, model, expected);
-    if (size === expected) return elements;
-    throw stringCount(id, name, model, size, elements.length);
-  }
-  const { byteLength } = bytes;
-  if (byteLength !== expected * elementBytes || size !== expected) {
-    throw byteSize(id, name, model, (byteLength === expected * elementBytes ? size : expected) * elementBytes, byteLength);
-  }
-  // Only BYTES has elements of no fixed size.
-  return readFixed(dataType as FixedDataType, bytes);
-}
-
-function byteSize(id: string, input: string, model: string, expected: number, got: number): InferenceError {
-  return invalid(id, `input byte size mismatch for input '${input}' for model '${model}'. Expected ${expected}, got ${got}`);
-}
-
-function stringCount(id: string, input: string, model: string, expected: number, got: number): InferenceError {
-  return invalid(id, `expected ${expected} string elements for inference input '${input}' for model '${model}', got ${got}`);
+  if (maxBatchSize > 0 && shape[0] === 0) elementsOf({ ...input, shape: shape.slice(1) }, context);
+  const elements = elementsOf(input, context);
+  if (ArrayBuffer.isView(elements)) return elements;
+  // A view would keep, and take along to the model's thread, the whole body.
+  return elements.some((element) => typeof element !== "string")
+    ? elements.map((element) => (typeof element === "string" ? element : Uint8Array.prototype.slice.call(element)))
+    : elements;
 }
 
 /** @param id - undefined for texts without the prefix */
 function invalid(id: string | undefined, text: string): InferenceError {
-  return new InferenceError("INVALID_ARG", id === undefined ? text : `${idPrefix(id)}${text}`);
+  return new InferenceError("INVALID_ARG", id === undefined ? text : `${requestPrefix(id)}${text}`);
 }
 
 function dimsText(dims: readonly number[]): string {

@@ -1,10 +1,10 @@
 import type { GatheredRun } from "../service/batcher.ts";
 import type { CallContext } from "../service/call-context.ts";
+import { requestPrefix } from "../protocol/elements.ts";
 import { InferenceError } from "../protocol/inference-error.ts";
 import type { InferParameter } from "../protocol/inference.ts";
 import type { NamedArrays } from "../tensor/named-arrays.ts";
 import type { Int64, ModelDynamicBatching, ModelQueuePolicy } from "../triton/model-config.ts";
-import { idPrefix } from "./check-request.ts";
 import type { ModelRequest } from "./model-request.ts";
 
 /** A time-out in the queue, which ends the wait or puts the request behind all others of its level. */
@@ -59,7 +59,9 @@ export class ModelQueue {
     this.#waiting.set(level, waiting + 1);
     const timeoutMs = timeoutOf(policy, request.source.parameters.timeout);
     const outputs =
-      timeoutMs === 0 ? run(request, { context, priority: level }) : this.#runInTime(run, request, context, timeoutMs, policy.timeoutAction);
+      timeoutMs === 0
+        ? run(request, { context, priority: level })
+        : this.#runInTime(run, request, context, timeoutMs, policy.timeoutAction);
     return this.#ordered ? this.#inOrder(outputs) : outputs;
   }
 
@@ -114,7 +116,10 @@ export class ModelQueue {
 }
 
 /** In milliseconds; 0 for none. A request may only shorten what there is, and only where it may. */
-function timeoutOf({ defaultTimeoutMicroseconds = 0, allowTimeoutOverride = false }: ModelQueuePolicy, asked: InferParameter | undefined): number {
+function timeoutOf(
+  { defaultTimeoutMicroseconds = 0, allowTimeoutOverride = false }: ModelQueuePolicy,
+  asked: InferParameter | undefined,
+): number {
   const usual = toMs(defaultTimeoutMicroseconds);
   const own = allowTimeoutOverride && (typeof asked === "number" || typeof asked === "bigint") ? toMs(asked) : 0;
   return usual > 0 && own > 0 ? Math.min(usual, own) : usual;
@@ -128,7 +133,7 @@ function toMs(microseconds: Int64): number {
 
 /** What a request is told for which there is no room. */
 export function queueFull(id: string): InferenceError {
-  return new InferenceError("UNAVAILABLE", `${idPrefix(id)}Exceeds maximum queue size`);
+  return new InferenceError("UNAVAILABLE", `${requestPrefix(id)}Exceeds maximum queue size`);
 }
 
 function lateInQueue(): InferenceError {

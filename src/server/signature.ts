@@ -1,6 +1,7 @@
 import type { DataType } from "../tensor/data-type.ts";
 import { byteSizeOf, isDataType } from "../tensor/data-type.ts";
 import { ServableError } from "../errors.ts";
+import type { TensorSpec } from "../model/model.ts";
 import type { ModelConfig, ModelInput, ModelOutput, TritonDataType } from "../triton/model-config.ts";
 
 /** One input or output of a model, as its configuration has it. */
@@ -72,6 +73,26 @@ function planOf({ name = "", dataType = "TYPE_INVALID", dims = [], reshape }: Mo
   const type = dataTypeOf(dataType);
   if (type === undefined) throw new ServableError("invalid_config", `'${name}' has the data type ${dataType}, which no tensor can have`);
   return { name, dataType: type, dims, reshape: reshape && (reshape.shape ?? []), elementBytes: byteSizeOf(type) };
+}
+
+/**
+ * The signature with the model's scalars as it has them: a configuration can't say that a tensor has no dimensions, and says [1].
+ *
+ * @param specs - what the loaded model says
+ */
+export function withScalars(
+  signature: Signature,
+  specs: { readonly inputs: readonly TensorSpec[]; readonly outputs: readonly TensorSpec[] },
+): Signature {
+  if (signature.maxBatchSize > 0) return signature;
+  const adapt = <P extends TensorPlan>(plans: ReadonlyMap<string, P>, side: readonly TensorSpec[]): ReadonlyMap<string, P> =>
+    new Map(
+      [...plans].map(([name, plan]) => {
+        const isScalar = side.some((spec) => spec.name === name && spec.shape.length === 0);
+        return [name, isScalar && plan.reshape === undefined ? { ...plan, reshape: [] } : plan];
+      }),
+    );
+  return { ...signature, inputs: adapt(signature.inputs, specs.inputs), outputs: adapt(signature.outputs, specs.outputs) };
 }
 
 /** The protocol's name of a configuration's data type; undefined for `TYPE_INVALID`. */

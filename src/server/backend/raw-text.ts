@@ -45,7 +45,8 @@ function needsEscape(element: string | Uint8Array): boolean {
 }
 
 function escape(element: string | Uint8Array): string {
-  const bytes = typeof element === "string" ? Buffer.from(element, "utf8") : Buffer.from(element.buffer, element.byteOffset, element.byteLength);
+  const bytes =
+    typeof element === "string" ? Buffer.from(element, "utf8") : Buffer.from(element.buffer, element.byteOffset, element.byteLength);
   let text = "";
   let start = 0;
   while (start < bytes.length) {

@@ -7,7 +7,7 @@ import { numberToBf16, numberToFp16 } from "../../tensor/half.ts";
 import type { NamedArrays } from "../../tensor/named-arrays.ts";
 import { sizeOfShape } from "../../tensor/shape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { readBytes, readFixed } from "../read-elements.ts";
+import { dataOfBytes, readStrings } from "../../protocol/elements.ts";
 
 /** One input of a warm-up request, as plain data. */
 export interface WarmupInputPlan {
@@ -50,7 +50,12 @@ export async function warmUp(model: Pick<Model, "run">, folder: string, plans: r
 
 async function tensorOf({ name, dataType, shape, data, file }: WarmupInputPlan, rows: number | null, folder: string): Promise<Tensor> {
   const size = sizeOfShape(shape);
-  const row = data === "file" ? await readRow(name, dataType, size, folder, file) : data === "random" ? randomRow(dataType, size) : zeroRow(dataType, size);
+  const row =
+    data === "file"
+      ? await readRow(name, dataType, size, folder, file)
+      : data === "random"
+        ? randomRow(dataType, size)
+        : zeroRow(dataType, size);
   return rows === null ? new Tensor(dataType, shape, row) : new Tensor(dataType, [rows, ...shape], repeated(dataType, row, rows));
 }
 
@@ -60,7 +65,7 @@ async function readRow(name: string, dataType: DataType, size: number, folder: s
     throw new ServableError("load_failed", `its data file ${basename(file)} can't be read (${code})`, { cause: error });
   });
   const elementBytes = byteSizeOf(dataType);
-  if (dataType === "BYTES" || elementBytes === undefined) return readBytes(content, "", name, "warmup", size);
+  if (dataType === "BYTES" || elementBytes === undefined) return readStrings(content, size, name, { modelName: "warmup", requestId: "" });
   const wanted = size * elementBytes;
   if (content.byteLength < wanted) {
     throw new ServableError(
@@ -68,7 +73,8 @@ async function readRow(name: string, dataType: DataType, size: number, folder: s
       `warmup setting expects ${wanted} bytes, but the data provided from ${basename(file)} only has ${content.byteLength} bytes`,
     );
   }
-  return readFixed(dataType, content.subarray(0, wanted));
+  // A Buffer may lie anywhere in shared memory, its copy does not.
+  return dataOfBytes(dataType, new Uint8Array(content.subarray(0, wanted)));
 }
 
 function zeroRow(dataType: DataType, size: number): TensorData {
