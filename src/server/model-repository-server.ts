@@ -1,19 +1,19 @@
-import { join } from "node:path";
 import { ServableError } from "../errors.ts";
 import type { EngineLogger } from "../engine/observer.ts";
 import { InferenceError } from "../protocol/inference-error.ts";
 import type { ModelMetadata, ModelStatistics, RepositoryIndexEntry, ServerMetadata, TensorMetadata } from "../protocol/model-info.ts";
 import type { LoadOverrides, ModelPlane, ServedModel, Settings } from "../runtime/model-plane.ts";
+import { dataTypeOfTriton } from "../triton/data-types.ts";
 import type { ModelInput, ModelOutput } from "../triton/model-config.ts";
+import { listModels, readModelFolder } from "../triton/repository/model-folder.ts";
 import { Limiter } from "./limiter.ts";
-import { ModelEntry, reasonOf, type EntrySurroundings } from "./model-entry.ts";
-import { isModelName, modelNames, scanModel, writeModelFolder, type ModelFolder } from "./model-folder.ts";
+import { ModelEntry, reasonOf, type EntrySurroundings, type WantedVersion } from "./model-entry.ts";
+import { stampOf, writeModelFolder, type BroughtFiles } from "./model-stamp.ts";
 import { modelReportOf, type ModelReport } from "./model-report.ts";
 import type { ModelVersion } from "./model-version.ts";
 import { resolveRepositoryOptions, type ModelRepositoryOptions, type ResolvedRepositoryOptions } from "./options.ts";
 import { prepareModel } from "./prepare-model.ts";
 import { LogSettings, TraceSettings } from "./settings.ts";
-import { dataTypeOf } from "./signature.ts";
 
 const extensions = [
   "classification",
@@ -262,60 +262,54 @@ export class ModelRepositoryServer implements ModelPlane {
 
   async #loadAlone(entry: ModelEntry, { config, files }: LoadOverrides, isPoll: boolean): Promise<void> {
     const { name } = entry;
-    let prepared;
-    let folder: ModelFolder;
-    let brought: Awaited<ReturnType<typeof writeModelFolder>> | undefined;
+    let brought: BroughtFiles | undefined;
+    let versions: readonly WantedVersion[];
     try {
-      if (!isModelName(name)) throw new ServableError("not_found", "that can't be the name of a model");
       brought = files === undefined || files.size === 0 ? undefined : await writeModelFolder(name, files);
-      folder = await this.#folderOf(name, brought?.path);
-      const stamp = [folder.path, folder.stamp, ...[...folder.versions].flat(), config ?? ""].join("\n");
+      const folder = await readModelFolder(brought?.repository ?? (await this.#repositoryOf(name)), name);
+      const stamp = await stampOf(folder);
+      const text = [stamp.common, ...[...stamp.versions].flat(), config ?? ""].join("\n");
       // Unchanged since, whatever was loaded instead: a load without overrides is then no news.
-      const unchanged = entry.stamp !== undefined && (entry.stamp === stamp || (config === undefined && entry.stamp.startsWith(stamp)));
+      const unchanged = entry.stamp !== undefined && (entry.stamp === text || (config === undefined && entry.stamp.startsWith(text)));
       if (unchanged && entry.wanted) return;
       // What failed is tried again when it has changed, or when somebody asks for it.
-      if (isPoll && entry.failedStamp === stamp) return;
-      entry.failedStamp = stamp;
+      if (isPoll && entry.failedStamp === text) return;
+      entry.failedStamp = text;
       // From now on it is known, and missing as long as it is not there.
       this.#entries.set(name, entry);
       entry.wanted = true;
-      prepared = await prepareModel({ name, folder, configJson: config, options: this.#options, log: this.#log, loads: this.#loads });
+      versions = await prepareModel({ folder, stamp, configJson: config, options: this.#options, log: this.#log, loads: this.#loads });
+      if (this.#phase === "stopping" || this.#phase === "stopped") throw new ServableError("cancelled", "the server is stopping");
     } catch (thrown) {
       await brought?.remove();
       this.#log.error({ model: name, err: thrown }, "model could not be read from its repository");
-      if (thrown instanceof InferenceError && thrown.status === "INVALID_ARG") throw thrown;
+      if (thrown instanceof InferenceError) throw thrown;
       throw new InferenceError("INTERNAL", `failed to load '${name}', failed to poll from model repository`, { cause: thrown });
-    }
-    if (this.#phase === "stopping" || this.#phase === "stopped") {
-      await brought?.remove();
-      throw new InferenceError("UNAVAILABLE", "Server is stopping");
     }
     const before = entry.removeFiles;
     entry.removeFiles = brought === undefined ? undefined : () => brought.remove();
-    const failed = await entry.become(prepared.versions);
+    const failed = await entry.become(versions);
     await before?.();
-    if (failed.size === 0) {
-      entry.stamp = entry.failedStamp;
-      entry.failedStamp = undefined;
-      return;
+    entry.stamp = failed.size === 0 ? entry.failedStamp : undefined;
+    if (failed.size === 0) entry.failedStamp = undefined;
+    if (failed.size > 0) {
+      const reasons = [...failed].map(([version, reason]) => `version ${version} is at UNAVAILABLE state: ${reason};`).join(" ");
+      throw new InferenceError("INVALID_ARG", `load failed for model '${name}': ${reasons}\n`);
     }
-    entry.stamp = undefined;
-    const reasons = [...failed].map(([version, reason]) => `version ${version} is at UNAVAILABLE state: ${reason};`).join(" ");
-    throw new InferenceError("INVALID_ARG", `load failed for model '${name}': ${reasons}\n`);
   }
 
-  async #folderOf(name: string, brought: string | undefined): Promise<ModelFolder> {
-    const path = brought ?? (await this.#findModels()).get(name);
-    const folder = path === undefined ? undefined : await scanModel(path);
-    if (folder === undefined) throw new ServableError("not_found", `there is no model '${name}' in any repository`);
-    return folder;
+  /** @throws ServableError `not_found` for a model that is in no repository, or in two, which nobody can choose between */
+  async #repositoryOf(name: string): Promise<string> {
+    const repository = (await this.#findModels()).get(name);
+    if (repository !== undefined) return repository;
+    throw new ServableError("not_found", `there is no model '${name}' in any repository, or one in several`);
   }
 
-  /** The folder of each model; undefined of one that is in two repositories, which nobody can choose between. */
+  /** The repository of each model; undefined of one that is in two. */
   async #findModels(): Promise<ReadonlyMap<string, string | undefined>> {
     const found = new Map<string, string | undefined>();
     for (const repository of this.#options.repositories) {
-      for (const name of await modelNames(repository)) found.set(name, found.has(name) ? undefined : join(repository, name));
+      for (const name of await listModels(repository)) found.set(name, found.has(name) ? undefined : repository);
     }
     return found;
   }
@@ -326,7 +320,7 @@ export class ModelRepositoryServer implements ModelPlane {
 }
 
 function metadataOf({ name = "", dataType = "TYPE_INVALID", dims = [] }: ModelInput | ModelOutput, maxBatchSize: number): TensorMetadata {
-  return { name, datatype: dataTypeOf(dataType) ?? "<invalid>", shape: maxBatchSize > 0 ? [-1, ...dims] : dims };
+  return { name, datatype: dataTypeOfTriton(dataType) ?? "<invalid>", shape: maxBatchSize > 0 ? [-1, ...dims] : dims };
 }
 
 function unsupportedRepository(): InferenceError {

@@ -142,7 +142,7 @@ export class ModelVersion implements ServedModel {
       this.statistics.succeeded(prepared);
       return response;
     } catch (thrown) {
-      const scheduled = prepared.taken;
+      const scheduled = prepared.batchedAt > 0;
       this.#queue.left(prepared);
       this.statistics.failed(reasonOf(thrown, scheduled), scheduled ? prepared.since : undefined);
       throw thrown;
