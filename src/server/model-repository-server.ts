@@ -5,14 +5,15 @@ import type { ModelMetadata, ModelStatistics, RepositoryIndexEntry, ServerMetada
 import type { LoadOverrides, ModelPlane, ServedModel, Settings } from "../runtime/model-plane.ts";
 import { dataTypeOfTriton } from "../triton/data-types.ts";
 import type { ModelInput, ModelOutput } from "../triton/model-config.ts";
+import { parseModelConfig } from "../triton/parse-pbtxt.ts";
 import { listModels, readModelFolder } from "../triton/repository/model-folder.ts";
 import { Limiter } from "./limiter.ts";
 import { ModelEntry, reasonOf, type EntrySurroundings, type WantedVersion } from "./model-entry.ts";
 import { stampOf, writeModelFolder, type BroughtFiles } from "./model-stamp.ts";
 import { modelReportOf, type ModelReport } from "./model-report.ts";
-import type { ModelVersion } from "./model-version.ts";
+import type { ServedVersion } from "./served-version.ts";
 import { resolveRepositoryOptions, type ModelRepositoryOptions, type ResolvedRepositoryOptions } from "./options.ts";
-import { prepareModel } from "./prepare-model.ts";
+import { dependenciesOf, prepareModel } from "./prepare-model.ts";
 import { LogSettings, TraceSettings } from "./settings.ts";
 
 const extensions = [
@@ -89,6 +90,7 @@ export class ModelRepositoryServer implements ModelPlane {
       const found = await this.#findModels();
       const names = control !== "explicit" || loadModels.includes("*") ? [...found.keys()] : loadModels;
       const failures = await this.#loadAll(names);
+      for (const failure of failures) this.#log.error({ err: failure }, "a model did not load");
       if (failures.length > 0 && exitOnError) throw new ServableError("load_failed", failures.join("\n"));
     } catch (thrown) {
       await this.stop(0);
@@ -109,7 +111,11 @@ export class ModelRepositoryServer implements ModelPlane {
   async #stop(graceMs: number): Promise<void> {
     this.#phase = "stopping";
     clearInterval(this.#pollTimer);
-    await Promise.all([...this.#entries.values()].map((entry) => entry.close(graceMs)));
+    const entries = [...this.#entries.values()];
+    const [ensembles, models] = [true, false].map((isEnsemble) => entries.filter((entry) => entry.dependencies.length > 0 === isEnsemble));
+    // What is on its way through an ensemble still needs its models.
+    await Promise.all((ensembles ?? []).map((entry) => entry.close(graceMs)));
+    await Promise.all((models ?? []).map((entry) => entry.close(graceMs)));
     await this.#polling;
     this.#phase = "stopped";
   }
@@ -180,19 +186,32 @@ export class ModelRepositoryServer implements ModelPlane {
       );
     }
     await this.#load(name, overrides);
+    const entry = this.#entries.get(name);
+    if (entry !== undefined) entry.asked = true;
   }
 
   unload(repository: string, name: string, unloadDependents: boolean): Promise<void> {
     if (repository !== "") return Promise.reject(unsupportedRepository());
     this.#checkControl();
-    void unloadDependents;
+    return this.#unload(name, unloadDependents);
+  }
+
+  async #unload(name: string, withDependencies: boolean): Promise<void> {
     const entry = this.#entries.get(name);
-    if (entry === undefined) return Promise.resolve();
-    return entry.alone(() => {
+    if (entry === undefined) return;
+    const { dependencies } = entry;
+    await entry.alone(() => {
       entry.wanted = false;
+      entry.asked = false;
       entry.unload();
       return Promise.resolve();
     });
+    if (!withDependencies) return;
+    // What was loaded for it alone goes with it.
+    for (const dependency of dependencies) {
+      const needed = [...this.#entries.values()].some((other) => other.wanted && other.dependencies.includes(dependency));
+      if (!needed && this.#entries.get(dependency)?.asked === false) await this.#unload(dependency, true);
+    }
   }
 
   traceSettings(model: string, changes?: Readonly<Record<string, readonly string[] | null>>): Settings {
@@ -226,20 +245,20 @@ export class ModelRepositoryServer implements ModelPlane {
           return Promise.resolve();
         });
       }
-      for (const failure of await this.#loadAll([...found.keys()], true)) this.#log.error(failure);
+      for (const failure of await this.#loadAll([...found.keys()], true)) this.#log.error({ err: failure }, "a model did not load");
     } catch (thrown) {
       // The repository may be back at the next look; what is loaded stays.
       this.#log.error({ err: thrown }, "the model repositories can't be read");
     }
   }
 
-  #find(name: string, version: string): ModelVersion {
+  #find(name: string, version: string): ServedVersion {
     const entry = this.#entries.get(name);
     if (entry === undefined) throw new InferenceError("NOT_FOUND", `Request for unknown model: '${name}' is not found`);
     return entry.version(version);
   }
 
-  #served(): readonly ModelVersion[] {
+  #served(): readonly ServedVersion[] {
     return [...this.#entries.values()].flatMap((entry) => entry.ready);
   }
 
@@ -264,6 +283,7 @@ export class ModelRepositoryServer implements ModelPlane {
     const { name } = entry;
     let brought: BroughtFiles | undefined;
     let versions: readonly WantedVersion[];
+    let dependencies: readonly string[];
     try {
       brought = files === undefined || files.size === 0 ? undefined : await writeModelFolder(name, files);
       const folder = await readModelFolder(brought?.repository ?? (await this.#repositoryOf(name)), name);
@@ -278,7 +298,15 @@ export class ModelRepositoryServer implements ModelPlane {
       // From now on it is known, and missing as long as it is not there.
       this.#entries.set(name, entry);
       entry.wanted = true;
-      versions = await prepareModel({ folder, stamp, configJson: config, options: this.#options, log: this.#log, loads: this.#loads });
+      ({ versions, dependencies } = await prepareModel({
+        folder,
+        stamp,
+        configJson: config,
+        options: this.#options,
+        log: this.#log,
+        loads: this.#loads,
+        find: (model, version) => this.#find(model, version),
+      }));
       if (this.#phase === "stopping" || this.#phase === "stopped") throw new ServableError("cancelled", "the server is stopping");
     } catch (thrown) {
       await brought?.remove();
@@ -286,6 +314,8 @@ export class ModelRepositoryServer implements ModelPlane {
       if (thrown instanceof InferenceError) throw thrown;
       throw new InferenceError("INTERNAL", `failed to load '${name}', failed to poll from model repository`, { cause: thrown });
     }
+    entry.dependencies = dependencies;
+    await this.#loadDependencies(name, dependencies, isPoll);
     const before = entry.removeFiles;
     entry.removeFiles = brought === undefined ? undefined : () => brought.remove();
     const failed = await entry.become(versions);
@@ -295,6 +325,41 @@ export class ModelRepositoryServer implements ModelPlane {
     if (failed.size > 0) {
       const reasons = [...failed].map(([version, reason]) => `version ${version} is at UNAVAILABLE state: ${reason};`).join(" ");
       throw new InferenceError("INVALID_ARG", `load failed for model '${name}': ${reasons}\n`);
+    }
+  }
+
+  /** Has what an ensemble is made of loaded before it. What fails, the ensemble itself will miss. */
+  async #loadDependencies(name: string, dependencies: readonly string[], isPoll: boolean): Promise<void> {
+    if (dependencies.length === 0) return;
+    // Two that are made of each other would wait for each other for ever.
+    if (await this.#dependsOn(dependencies, name, new Set())) {
+      throw new InferenceError("INVALID_ARG", `load failed for model '${name}': circular dependency between ensembles\n`);
+    }
+    await Promise.allSettled(
+      dependencies.map(async (dependency) => {
+        // What is loaded stays as it is: it is not what was asked for.
+        if (this.#entries.get(dependency)?.ready.length === 0 || !this.#entries.has(dependency)) await this.#load(dependency, {}, isPoll);
+      }),
+    );
+  }
+
+  async #dependsOn(names: readonly string[], target: string, seen: Set<string>): Promise<boolean> {
+    for (const name of names) {
+      if (name === target) return true;
+      if (seen.has(name)) continue;
+      seen.add(name);
+      if (await this.#dependsOn(await this.#writtenDependencies(name), target, seen)) return true;
+    }
+    return false;
+  }
+
+  async #writtenDependencies(name: string): Promise<readonly string[]> {
+    try {
+      const { configText } = await readModelFolder(await this.#repositoryOf(name), name);
+      return configText === undefined ? [] : dependenciesOf(parseModelConfig(configText));
+    } catch {
+      // It will not load, and so nothing waits for it.
+      return [];
     }
   }
 

@@ -18,6 +18,7 @@ import { problemsError, type ConfigFacts } from "../triton/rules/problem.ts";
 import { validateModelConfig } from "../triton/rules/validate.ts";
 import { onnxLoaderSpec } from "./backend/onnx-backend.ts";
 import type { Labels } from "./build-response.ts";
+import { EnsembleVersion, type EnsembleVersionOptions } from "./ensemble-version.ts";
 import type { Limiter } from "./limiter.ts";
 import type { WantedVersion } from "./model-entry.ts";
 import { PlacedService, ProbeService, type LoadedSpecs } from "./model-service.ts";
@@ -35,6 +36,15 @@ export interface Preparation {
   readonly options: ResolvedRepositoryOptions;
   readonly log: EngineLogger;
   readonly loads: Limiter;
+  /** Finds the models of an ensemble. */
+  readonly find: EnsembleVersionOptions["find"];
+}
+
+/** A model that can be loaded. */
+export interface PreparedModel {
+  readonly versions: readonly WantedVersion[];
+  /** The models that must be there before it. */
+  readonly dependencies: readonly string[];
 }
 
 /**
@@ -43,7 +53,7 @@ export interface Preparation {
  *
  * @throws ServableError where the configuration is wrong; InferenceError `INVALID_ARG` where there is no version
  */
-export async function prepareModel(preparation: Preparation): Promise<readonly WantedVersion[]> {
+export async function prepareModel(preparation: Preparation): Promise<PreparedModel> {
   const { folder, options, log } = preparation;
   const { name } = folder;
   const written = readConfig(preparation);
@@ -60,13 +70,15 @@ export async function prepareModel(preparation: Preparation): Promise<readonly W
   if (gaps && completed.value !== undefined) check(config, facts);
   const labels = completed.value === undefined ? new Map<string, readonly string[]>() : await labelsOf(config, folder);
   const limits = { maxPendingRequests: options.maxPendingRequests, deadlineMs: options.deadlineMs, gpus: options.gpus };
-  return Promise.all(
+  const wanted = await Promise.all(
     versions.map(async (version): Promise<WantedVersion> => {
-      const file = completed.value === undefined ? completed : await settled(modelFile(config, folder, version));
+      const isEnsemble = config.ensembleScheduling !== undefined;
+      const file = completed.value === undefined || isEnsemble ? completed : await settled(modelFile(config, folder, version));
       return {
         version: String(version),
         stamp: `${modelConfigToJson(config)}\n${preparation.stamp.common}\n${preparation.stamp.versions.get(version) ?? ""}`,
         make: () => {
+          if (isEnsemble) return new EnsembleVersion({ version: String(version), config, labels, limits, log, find: preparation.find });
           if (typeof file.value !== "string") throw file.reason;
           return new ModelVersion({
             version: String(version),
@@ -85,6 +97,12 @@ export async function prepareModel(preparation: Preparation): Promise<readonly W
       };
     }),
   );
+  return { versions: wanted, dependencies: dependenciesOf(config) };
+}
+
+/** The models that an ensemble is made of; of other models none. */
+export function dependenciesOf({ ensembleScheduling }: ModelConfig): readonly string[] {
+  return [...new Set((ensembleScheduling?.step ?? []).map(({ modelName = "" }) => modelName))];
 }
 
 type Settled<T> = { readonly value: T; readonly reason?: undefined } | { readonly value?: undefined; readonly reason: unknown };
