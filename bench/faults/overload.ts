@@ -1,8 +1,9 @@
 /** Ten times as many requests as a service can compute: what is still answered, and how fast the rest is refused. */
-import { Agent, request } from "node:http";
+import { Agent } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import { usageOf } from "../support/process-tree.ts";
 import type { RunningServer } from "../support/servers.ts";
+import { post, type Reply } from "./post.ts";
 
 /** What an overload did. */
 export interface OverloadResult {
@@ -22,13 +23,6 @@ export interface OverloadResult {
   readonly memoryAfterMiB: number;
   /** Answers by their status. */
   readonly statuses: Readonly<Record<string, number>>;
-}
-
-interface Reply {
-  readonly status: number;
-  readonly ms: number;
-  /** How many had been computed, by an answer. */
-  readonly computed: number;
 }
 
 const warmUps = 50;
@@ -60,7 +54,7 @@ export async function overload({ url, pid }: RunningServer, seconds: number): Pr
 
   const good = replies.filter(({ status }) => status === 200);
   const refused = replies.filter(({ status }) => status === 503);
-  const computed = last.computed - 1 - before;
+  const computed = computedOf([last]) - 1 - before;
   const statuses: Record<string, number> = {};
   for (const { status } of replies) statuses[status] = (statuses[status] ?? 0) + 1;
   return {
@@ -89,29 +83,12 @@ async function closedLoop(send: () => Promise<Reply>, seconds: number): Promise<
   return replies.filter(({ status }) => status === 200);
 }
 
+/** How many had been computed, by what the answers say. */
 function computedOf(replies: readonly Reply[]): number {
-  return replies.reduce((most, { computed }) => Math.max(most, computed), 0);
+  return replies.reduce((most, { body }) => Math.max(most, (body.computed as number | undefined) ?? 0), 0);
 }
 
 function percentile(replies: readonly Reply[], share: number): number {
   const sorted = replies.map(({ ms }) => ms).sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-}
-
-function post(url: string, agent: Agent): Promise<Reply> {
-  const start = performance.now();
-  return new Promise((resolve, reject) => {
-    const headers = { "content-type": "application/json" };
-    const message = request(url, { method: "POST", agent, headers }, (response) => {
-      const parts: Buffer[] = [];
-      response.on("data", (part: Buffer) => parts.push(part));
-      response.on("error", reject);
-      response.on("end", () => {
-        const answer = JSON.parse(Buffer.concat(parts).toString()) as { readonly computed?: number };
-        resolve({ status: response.statusCode ?? 0, ms: performance.now() - start, computed: answer.computed ?? 0 });
-      });
-    });
-    message.on("error", reject);
-    message.end('{"n":1}');
-  });
 }

@@ -1,12 +1,12 @@
 /**
- * Serves `compute` with all defaults.
+ * Serves the service of a module, with all defaults.
  *
- * usage: node server.js PORT
+ * usage: node server.js PORT MODULE
  */
 import { createLogger, HttpRuntime } from "servable/http";
 
 const runtime = new HttpRuntime({
-  services: [{ module: new URL("./service.js", import.meta.url).href }],
+  services: [{ module: new URL(process.argv[3] ?? "", import.meta.url).href }],
   port: Number(process.argv[2]),
   log: await createLogger({ format: "json" }),
 });

@@ -191,20 +191,20 @@ export class Engine {
    * @throws ServableError `not_found`, `not_ready` or `overloaded`
    */
   takePlace(name: string): ListPlace {
-    const hosted = this.#enter(name);
+    const hosted = this.#enter(name, Infinity, true);
     return {
       admit: (options, alone) => {
         if (this.#graceOver) throw shutDown(false);
         return hosted.gate.enter(alone) ? this.#execute(hosted, options) : undefined;
       },
       leave: () => {
-        hosted.gate.leave();
+        hosted.gate.leaveList();
         hosted.left();
       },
     };
   }
 
-  #enter(name: string, timeoutMs = Infinity): HostedService {
+  #enter(name: string, timeoutMs = Infinity, isList = false): HostedService {
     const hosted = this.#services.get(name);
     if (hosted === undefined) throw this.unknownService(name);
     if (this.#state !== "ready") {
@@ -214,7 +214,7 @@ export class Engine {
     }
     const { concurrency, queue, deadlineMs } = hosted.policy;
     this.#refuseTheLate(hosted, Math.min(timeoutMs, deadlineMs));
-    if (hosted.gate.enter()) return hosted;
+    if (isList ? hosted.gate.enterList() : hosted.gate.enter()) return hosted;
     throw new ServableError(
       "overloaded",
       `Service '${name}' is at its limit: ${concurrency} requests run and ${queue} wait. Try again soon.`,

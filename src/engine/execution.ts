@@ -141,6 +141,12 @@ export class Execution implements Waiter, Due<Execution> {
   /** Called by the gate, with the slot taken. */
   start(): void {
     const now = this.context.record("queue", this.#queuedAt);
+    if (now >= this.dueAt) {
+      // A loop that was kept busy hears of timers too late.
+      this.expire();
+      this.#host.gate.pass();
+      return;
+    }
     this.#slotSince = now;
     // Placed here, the service tells its stages itself; of one placed elsewhere this is all that is known if it is cut off.
     this.context.begin("call", now);
@@ -231,7 +237,7 @@ export class Execution implements Waiter, Due<Execution> {
     try {
       for (;;) {
         const next = await this.#orAbort(iterator.next());
-        if (this.#state !== "settled") this.#host.deadlines.rest(this);
+        if (this.#state !== "settled") this.#rest();
         if (next.done === true) {
           ended = true;
           return;
@@ -243,7 +249,7 @@ export class Execution implements Waiter, Due<Execution> {
         yield next.value;
         this.#held = undefined;
         this.context.throwIfAborted();
-        this.#host.deadlines.set(this, this.#timeoutMs);
+        this.#renewDeadline();
       }
     } catch (thrown) {
       error = this.#failure(thrown);
@@ -256,6 +262,18 @@ export class Execution implements Waiter, Due<Execution> {
       if (this.#state !== "settled") this.#settle(error);
       void this.#finish(iterator, ended);
     }
+  }
+
+  /** The service owes nothing until it is asked for the next item. */
+  #rest(): void {
+    this.#host.deadlines.rest(this);
+    this.context.renewDeadline(Infinity);
+  }
+
+  #renewDeadline(): void {
+    const now = performance.now();
+    this.#host.deadlines.set(this, this.#timeoutMs, now);
+    this.context.renewDeadline(now + this.#timeoutMs);
   }
 
   /** The iterator's own clean-up may take its time; the slot is held until it is through. */

@@ -17,6 +17,8 @@ export class Gate {
   readonly #estimate: WaitEstimate;
   #inside = 0;
   #running = 0;
+  /** Places of lists, which never ask for a slot. */
+  #lists = 0;
   #handingOut = false;
 
   constructor(concurrency: number, queue: number) {
@@ -36,6 +38,14 @@ export class Gate {
   /** What waits for a slot. */
   get waiting(): number {
     return this.#waiting.size;
+  }
+  /** Slots that nobody holds. */
+  get free(): number {
+    return this.#concurrency - this.#running;
+  }
+  /** Requests that were admitted and hold no slot: their bodies still come, or they queue. */
+  get toCome(): number {
+    return this.#inside - this.#lists - this.#running;
   }
 
   /** How long a new request would wait for a slot, as far as that was measured; 0 while one is free. */
@@ -63,6 +73,19 @@ export class Gate {
     this.#inside -= 1;
   }
 
+  /** Takes a place for a list, which asks for no slot itself. */
+  enterList(): boolean {
+    const entered = this.enter();
+    if (entered) this.#lists += 1;
+    return entered;
+  }
+
+  /** Gives a list's place back. */
+  leaveList(): void {
+    this.#lists -= 1;
+    this.leave();
+  }
+
   /** Takes a slot now, or queues for one: first come, first served. */
   acquire(waiter: Waiter): void {
     if (this.#running < this.#concurrency && this.#waiting.size === 0) {
@@ -86,6 +109,11 @@ export class Gate {
    */
   release(since: number, isOneAnswer = true): void {
     if (this.#running === this.#concurrency) this.#estimate.observe(performance.now() - since, isOneAnswer);
+    this.pass();
+  }
+
+  /** Gives a slot back with which nothing was done. */
+  pass(): void {
     this.#running -= 1;
     // What starts may end at once and come back here. The loop goes on with it then: a recursion would grow with the queue.
     if (this.#handingOut) return;

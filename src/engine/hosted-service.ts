@@ -4,6 +4,7 @@ import type { AnyServiceDefinition, ServicePolicy } from "../service/definition.
 import type { EncodedRequest, EncodedResponse } from "../service/full-service.ts";
 import type { LoaderSpec } from "../service/loader.ts";
 import type { CallResult, MaybePromise } from "../service/service.ts";
+import { Arrivals } from "./batching/arrivals.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Execution, ExecutionHost } from "./execution.ts";
 import { Gate } from "./gate.ts";
@@ -37,6 +38,8 @@ export class HostedService implements ExecutionHost {
   readonly finished: HostedServiceOptions["finished"];
   readonly left: HostedServiceOptions["left"];
   readonly #placement: ServicePlacement;
+  /** Only where a batch may wait for others is it followed where requests are. */
+  readonly #arrivals: Arrivals | undefined;
 
   constructor(options: HostedServiceOptions) {
     const { definition } = options;
@@ -46,7 +49,13 @@ export class HostedService implements ExecutionHost {
     this.deadlines = new Deadlines(this.policy.deadlineMs);
     this.log = options.log;
     this.finished = options.finished;
-    this.left = options.left;
+    const { maxDelayMs, waitAlone } = this.policy.batching;
+    const arrivals = maxDelayMs > 0 && !waitAlone ? new Arrivals(this.gate) : undefined;
+    this.#arrivals = arrivals;
+    this.left = () => {
+      options.left();
+      arrivals?.left();
+    };
     this.#placement = this.#place(options);
     this.#warnOfBlankSchemas();
   }
@@ -124,7 +133,7 @@ export class HostedService implements ExecutionHost {
         onBatch: (event) => {
           batchRun({ service: definition.name, ...event });
         },
-        admitted: () => this.gate.inside,
+        arrivals: this.#arrivals,
       });
     }
     return new WorkerPlacement({ service: definition.name, kind, spec, policy, log, onChange: workerChanged });

@@ -46,9 +46,9 @@ export class CallContext implements ServiceContext {
   readonly #makeLog: (() => Logger) | undefined;
   #log: Logger | undefined;
   #controller: AbortController | undefined;
-  readonly #given: number | undefined;
+  #given: number | undefined;
   #deadline: number | undefined;
-  readonly #expiresAt: number;
+  #expiresAt: number;
   #abortReason: ServableError | undefined;
   #openStage: string | undefined;
   #openSince = 0;
@@ -70,6 +70,12 @@ export class CallContext implements ServiceContext {
   get deadline(): number {
     this.#deadline ??= this.#expiresAt === Infinity ? Infinity : Math.ceil(Date.now() + this.#expiresAt - performance.now());
     return this.#deadline;
+  }
+
+  /** A stream's deadline: for its first item, then for each next one. @param expiresAt - on the clock of `performance.now()` */
+  renewDeadline(expiresAt: number): void {
+    this.#given = this.#deadline = undefined;
+    this.#expiresAt = expiresAt;
   }
 
   get signal(): AbortSignal {

@@ -84,3 +84,33 @@ test("a request with more time is still taken where one with less is refused", a
   await Promise.all([...results, patient]);
   expect(await engine.stop(1_000)).toBe(true);
 });
+
+test("one answer is not refused for the streams that others read for long", async () => {
+  const mixed = defineService({
+    name: "mixed",
+    policy: { concurrency: 10, queue: 100, deadlineMs: 10_000 },
+    async *call(items) {
+      for (let item = 0; item < (items as number); item += 1) {
+        await pause(30);
+        yield item;
+      }
+    },
+  });
+  const engine = new Engine({ services: [mixed], log: keepLog() });
+  await engine.start();
+  const stream = async (items: number): Promise<void> => {
+    const response = await engine.admit("mixed").run({ ...request, body: new TextEncoder().encode(String(items)) });
+    if (response.kind === "stream") for await (const item of response.items) expect(item).toBeDefined();
+  };
+  // It is measured while every slot is taken.
+  await Promise.all(Array.from({ length: 24 }, () => stream(20)));
+  const busy = Array.from({ length: 10 }, () => stream(20));
+  const { expectedWaitMs } = engine.status().services.mixed!;
+  // A tenth of what a stream takes.
+  expect(expectedWaitMs).toBeGreaterThan(50);
+  expect(expectedWaitMs).toBeLessThan(200);
+  const admitted = engine.admit("mixed", { timeoutMs: 400 });
+  admitted.cancel();
+  await Promise.all(busy);
+  await engine.stop(1_000);
+});

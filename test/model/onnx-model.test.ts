@@ -51,6 +51,32 @@ const network = writeOnnx({
   },
 });
 
+describe("for whom it runs", () => {
+  const x = Tensor.from("FP32", [[1, 2]]);
+  const z = Tensor.from("FP32", [[0, 0, 0]]);
+
+  test("a run whose caller went away never starts", async () => {
+    const model = await load(network);
+    const aborter = new AbortController();
+    const context = { signal: aborter.signal, deadline: Infinity };
+    const [first, second] = [model.run({ x, z }, { context }), model.run({ x, z }, { context })];
+    void first.then(() => {
+      aborter.abort(new ServableError("cancelled", "Gone."));
+    });
+    await first;
+    await expect(second).rejects.toMatchObject({ code: "cancelled", message: "Gone." });
+  });
+
+  test("a run whose time is over never starts, though no timer could say so", async () => {
+    const model = await load(network);
+    const { signal } = new AbortController();
+    await expect(model.run({ x, z }, { context: { signal, deadline: Date.now() - 1 } })).rejects.toEqual(
+      failure("deadline_exceeded", expect.stringContaining("before the model")),
+    );
+    await expect(model.run({ x, z }, { context: { signal, deadline: Date.now() + 60_000 } })).resolves.toHaveProperty("scores");
+  });
+});
+
 test("runs a network of several inputs, outputs and constants", async () => {
   const model = await load(network);
   const x = Tensor.from("FP32", [

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { arrayBatcher, namedArraysBatcher, padAxis } from "../../src/service/array-batchers.ts";
+import type { NamedArrays } from "../../src/tensor/named-arrays.ts";
 import { rowsOf } from "../../src/tensor/stack.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 
@@ -28,6 +29,27 @@ describe("named arrays", () => {
     );
     expect(new Set(keys).size).toBe(4);
     expect(batcher.key!({ x: rows([5, 6], [7, 8]) })).toBe(keys[0]);
+  });
+
+  test("one request is padded, too: a padding may ask for more than its longest", async () => {
+    const toFour = {
+      ...padAxis(1),
+      pad: (requests: readonly NamedArrays[]) =>
+        padAxis(1)
+          .pad([...requests, { x: rows([0, 0, 0, 0]) }])
+          .slice(0, -1),
+    };
+    expect((await namedArraysBatcher({ padding: toFour }).batch([{ x: rows([1, 2]) }])).x!.shape).toEqual([1, 4]);
+    const one = arrayBatcher({
+      padding: {
+        ...toFour,
+        pad: (requests) =>
+          padAxis(1)
+            .pad([...requests, { array: rows([0, 0, 0, 0]) }])
+            .slice(0, -1),
+      },
+    });
+    expect((await one.batch([rows([1, 2])])).shape).toEqual([1, 4]);
   });
 
   test("one request is not copied", async () => {

@@ -22,6 +22,12 @@ export interface BatchEvent {
 export interface RunningBatch {
   /** Told when nobody waits for any of its requests any more; whoever runs the batch sets it. */
   onGivenUp: (() => void) | undefined;
+  /**
+   * To be called where time has passed since the batch left: one that nobody waits for any more is not to be run.
+   *
+   * @throws ServableError `cancelled` or `deadline_exceeded` when all its requests are given up or late
+   */
+  checkWanted(): void;
 }
 
 /** What a {@link DynamicBatcher} stands between. */
@@ -33,11 +39,13 @@ export interface BatcherOptions<I, O> {
   keyOf(input: I): string;
   /** How many more batches can be started now. */
   idle(): number;
-  /** How many requests are on their way here and not here yet: with none, waiting gains nothing. */
+  /** How many requests may still come here before one that is here is answered: with none, waiting gains nothing. */
   expected(): number;
   /** Runs a batch; gives one output for each input, in order. */
   run(inputs: readonly I[], batch: RunningBatch): Promise<readonly O[]>;
   readonly onBatch?: ((event: BatchEvent) => void) | undefined;
+  /** Told when a batch is over, one that was not run for want of takers included. */
+  readonly onDone?: (() => void) | undefined;
   /** @default the real time */
   readonly clock?: Clock | undefined;
 }
@@ -139,6 +147,11 @@ export class DynamicBatcher<I, O> {
     this.#pump();
   }
 
+  /** To be called when fewer are expected than before: what waits may wait for nobody. */
+  fewerExpected(): void {
+    if (this.#cancelTimer !== undefined) this.#schedule();
+  }
+
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -182,18 +195,19 @@ export class DynamicBatcher<I, O> {
   #dropLate(): void {
     const now = this.#clock.now();
     for (const item of this.#queue.takeLate(now)) {
-      item.reject(new ServableError("deadline_exceeded", "The request's time was over before its turn came."));
+      item.reject(lateError());
     }
   }
 
   async #run(items: readonly QueuedItem<I, O>[], rows: number, reason: LeaveReason, queueMs: number): Promise<void> {
     const since = this.#clock.now();
     this.#running += items.length;
+    const batch = new Batch(items, this.#clock);
     let failed = false;
     try {
       const outputs = await this.#options.run(
         items.map(({ input }) => input),
-        runningBatch(items),
+        batch,
       );
       if (outputs.length !== items.length) {
         throw new ServableError("invalid_output", `A batch of ${items.length} requests gave ${outputs.length} outputs.`);
@@ -206,8 +220,13 @@ export class DynamicBatcher<I, O> {
       this.#retryAlone(items, thrown);
     }
     this.#running -= items.length;
-    this.#options.onBatch?.({ rows, requests: items.length, reason, queueMs, runMs: this.#clock.now() - since, failed });
-    this.#pump();
+    if (!batch.wasDropped) {
+      this.#options.onBatch?.({ rows, requests: items.length, reason, queueMs, runMs: this.#clock.now() - since, failed });
+    }
+    this.#options.onDone?.();
+    // Who is answered makes room for others, which come in this turn: where batches may wait, this much is always gained.
+    if (this.#options.policy.maxDelayMs > 0) this.#schedule();
+    else this.#pump();
   }
 
   /** Which of them made the batch fail nobody knows, so each runs again by itself; a crash fails what was in flight. */
@@ -226,13 +245,35 @@ export class DynamicBatcher<I, O> {
   }
 }
 
-function runningBatch<I, O>(items: readonly QueuedItem<I, O>[]): RunningBatch {
-  const batch: RunningBatch = { onGivenUp: undefined };
-  let wanted = items.length;
-  const onCancel = (): void => {
-    wanted -= 1;
-    if (wanted === 0) batch.onGivenUp?.();
-  };
-  for (const item of items) item.onCancel = onCancel;
-  return batch;
+/** What whoever runs a batch sees of it, and may ask. */
+class Batch<I, O> implements RunningBatch {
+  onGivenUp: (() => void) | undefined;
+  /** Whether it was found out that nobody waits for it, before it was run. */
+  wasDropped = false;
+  readonly #items: readonly QueuedItem<I, O>[];
+  readonly #clock: Clock;
+
+  constructor(items: readonly QueuedItem<I, O>[], clock: Clock) {
+    this.#items = items;
+    this.#clock = clock;
+    let wanted = items.length;
+    const onCancel = (): void => {
+      wanted -= 1;
+      if (wanted === 0) this.onGivenUp?.();
+    };
+    for (const item of items) item.onCancel = onCancel;
+  }
+
+  checkWanted(): void {
+    const left = this.#items.filter(({ cancelled }) => !cancelled);
+    const now = this.#clock.now();
+    if (left.some(({ deadline }) => deadline > now)) return;
+    this.wasDropped = true;
+    if (left.length > 0) throw lateError();
+    throw new ServableError("cancelled", "Nobody waits for the batch any more.");
+  }
+}
+
+function lateError(): ServableError {
+  return new ServableError("deadline_exceeded", "The request's time was over before its turn came.");
 }

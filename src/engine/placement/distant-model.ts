@@ -50,9 +50,15 @@ export class DistantModel {
     return new Promise((resolve, reject) => {
       const run = this.#nextRun++;
       this.#runs.set(run, { resolve, reject });
-      const { arrays, transfer } = packArrays(inputs, false);
-      const id = context instanceof CallContext ? this.#callOf(context) : undefined;
-      this.#send({ type: "model_run", id: id ?? 0, run, inputs: arrays, priority }, transfer);
+      try {
+        const { arrays, transfer } = packArrays(inputs, false);
+        const id = context instanceof CallContext ? this.#callOf(context) : undefined;
+        this.#send({ type: "model_run", id: id ?? 0, run, inputs: arrays, priority }, transfer);
+      } catch (thrown) {
+        // Arrays that can't cross, such as detached ones.
+        this.#runs.delete(run);
+        throw thrown;
+      }
     });
   }
 }

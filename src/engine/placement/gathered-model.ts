@@ -8,6 +8,7 @@ import type { NamedArrays } from "../../tensor/named-arrays.ts";
 import { rowsOf, stackNamed } from "../../tensor/stack.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { ResolvedBatchPolicy } from "../batching/batch-policy.ts";
+import type { Arrivals } from "../batching/arrivals.ts";
 import { callerOf } from "../batching/caller.ts";
 import { DynamicBatcher, type BatchEvent, type RunningBatch, type SubmitOptions } from "../batching/dynamic-batcher.ts";
 
@@ -30,14 +31,14 @@ export interface GatheredModelOptions {
   leastBusy(): ModelWorker | undefined;
   /** All that are ready. */
   workers(): readonly ModelWorker[];
-  /** How many requests are admitted and not done. */
-  admitted(): number;
+  /** Who may still come; without it a batch waits for nobody. */
+  readonly arrivals?: Arrivals | undefined;
   /** What the model says of itself, once it is loaded. */
   specs(): { readonly inputs: readonly TensorSpec[]; readonly outputs: readonly TensorSpec[] };
   readonly onBatch: (event: BatchEvent) => void;
 }
 
-type Waiting = Pick<DynamicBatcher<never, never>, "inside" | "workerFreed">;
+type Waiting = Pick<DynamicBatcher<never, never>, "workerFreed" | "fewerExpected">;
 
 /** A model that runs elsewhere, with the requests for it put together; what a service sees of that. */
 export class GatheredModel {
@@ -45,13 +46,20 @@ export class GatheredModel {
   readonly #options: GatheredModelOptions;
   readonly #batchers: Waiting[] = [];
   /** What warmed the workers up, for those that are started later. */
-  #warm: NamedArrays[] = [];
+  readonly #warm: NamedArrays[] = [];
+  /** Warm-up requests that somebody else makes, too. */
+  readonly #echoes = new WeakSet<NamedArrays>();
   #warming = false;
   /** Batches that are being put together, before a worker has them. */
   #preparing = 0;
 
   constructor(options: GatheredModelOptions) {
     this.#options = options;
+    if (options.arrivals !== undefined) {
+      options.arrivals.onFewer = () => {
+        for (const batcher of this.#batchers) batcher.fewerExpected();
+      };
+    }
     let run: GatheredRun<NamedArrays, NamedArrays> | undefined;
     this.model = {
       name: options.service,
@@ -84,6 +92,18 @@ export class GatheredModel {
     }
   }
 
+  /**
+   * Says of a warm-up request that another worker with the same stages makes it, too: its run is to answer it, and the other's to warm the
+   * workers up.
+   */
+  echo(request: NamedArrays): void {
+    if (this.#warming) this.#echoes.add(request);
+  }
+
+  #isEcho(request: unknown): boolean {
+    return this.#warming && typeof request === "object" && request !== null && this.#echoes.has(request as NamedArrays);
+  }
+
   /** Warms up a worker that takes another one's place. */
   async prepare(worker: ModelWorker): Promise<void> {
     // One that fails here fails for requests, too, and those have somebody to tell.
@@ -92,38 +112,51 @@ export class GatheredModel {
 
   /** Puts a batcher in front of the model. */
   gather<I, O>(batcher: AnyBatcher<I, O>): GatheredRun<I, O> {
-    const { policy, onBatch } = this.#options;
+    const { policy, onBatch, arrivals } = this.#options;
     const together = policy.maxRows > 1;
+    let warmUps = 0;
     const dynamic = new DynamicBatcher<I, O>({
       policy,
       rowsOf: (request) => (together ? (batcher.rows?.(request) ?? 1) : 1),
-      keyOf: (request) => (together ? (batcher.key?.(request) ?? "") : ""),
+      // Warm-up requests of several workers with stages come at once, and each is to run alone.
+      keyOf: (request) => (this.#warming ? `warm-up ${(warmUps += 1)}` : together ? (batcher.key?.(request) ?? "") : ""),
       idle: () => this.#options.idle() - this.#preparing,
-      expected: () => (policy.waitAlone ? Infinity : this.#options.admitted() - this.#inside()),
+      expected: () => (policy.waitAlone ? Infinity : (arrivals?.expected ?? 0)),
       run: (requests, running) => this.#run(batcher, requests, running),
-      onBatch: (event) => {
-        onBatch(event);
+      onBatch,
+      onDone: () => {
         // A worker is idle again, and another batcher may wait for it: they take turns.
         for (const other of this.#batchers) if (other !== own) other.workerFreed();
       },
     });
     const own: Waiting = dynamic;
     this.#batchers.push(own);
-    return (request, options) => dynamic.submit(request, submitOptions(options));
-  }
-
-  #inside(): number {
-    let sum = 0;
-    for (const batcher of this.#batchers) sum += batcher.inside;
-    return sum;
+    if (arrivals === undefined) return (request, options) => dynamic.submit(request, submitOptions(options));
+    return (request, options) => {
+      const answer = dynamic.submit(request, submitOptions(options));
+      arrivals.came(options?.context);
+      const ended = (): void => {
+        arrivals.ended(options?.context);
+      };
+      answer.then(ended, ended);
+      return answer;
+    };
   }
 
   /** Up to the worker's having the batch nothing is awaited that need not be: until then it counts as idle. */
   async #run<I, O>(batcher: AnyBatcher<I, O>, requests: readonly I[], running: RunningBatch): Promise<readonly O[]> {
     const promised = batcher.batch(requests);
-    const batch = promised instanceof Promise ? await this.#prepared(promised) : promised;
+    let batch: Tensor | NamedArrays;
+    if (promised instanceof Promise) {
+      batch = await this.#prepared(promised);
+      running.checkWanted();
+    } else {
+      batch = promised;
+    }
     const owned = batcher.fresh === true && requests.length > 1;
-    const outputs = batch instanceof Tensor ? await this.#runOne(batch, owned, running) : await this.#runNamed(batch, owned, running);
+    const isEcho = requests.some((request) => this.#isEcho(request));
+    const run = (named: NamedArrays): Promise<NamedArrays> => this.#runNamed(named, owned, running, isEcho);
+    const outputs = batch instanceof Tensor ? await this.#runOne(batch, run) : await run(batch);
     return batcher.unbatch(outputs, requests);
   }
 
@@ -136,17 +169,15 @@ export class GatheredModel {
     }
   }
 
-  #runOne(batch: Tensor, owned: boolean, running: RunningBatch): Tensor | Promise<Tensor> {
+  #runOne(batch: Tensor, run: Model["run"]): Tensor | Promise<Tensor> {
     const { inputs, outputs } = this.#options.specs();
-    const run = (named: NamedArrays): Promise<NamedArrays> => this.#runNamed(named, owned, running);
     return singleArray({ ...this.model, inputs, outputs, run }).run(batch);
   }
 
-  #runNamed(batch: NamedArrays, owned: boolean, running: RunningBatch): Promise<NamedArrays> {
+  #runNamed(batch: NamedArrays, owned: boolean, running: RunningBatch, isEcho: boolean): Promise<NamedArrays> {
     const worker = this.#options.leastBusy();
     if (worker === undefined) throw new ServableError("not_ready", "The model has no worker that is ready.", { retryAfterMs: 1_000 });
-    if (this.#warming) return this.#runEverywhere(batch);
-    return worker.run(batch, owned, running);
+    return this.#warming && !isEcho ? this.#runEverywhere(batch) : worker.run(batch, owned, running);
   }
 
   async #runEverywhere(batch: NamedArrays): Promise<NamedArrays> {

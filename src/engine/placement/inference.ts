@@ -9,11 +9,13 @@ import type { AnyServiceDefinition } from "../../service/definition.ts";
 import type { EncodedRequest, EncodedResponse } from "../../service/full-service.ts";
 import type { LoaderSpec } from "../../service/loader.ts";
 import type { CallResult, Logger, MaybePromise } from "../../service/service.ts";
+import type { Arrivals } from "../batching/arrivals.ts";
 import type { BatchEvent } from "../batching/dynamic-batcher.ts";
 import type { WorkerEvent } from "../observer.ts";
 import { GatheredModel } from "./gathered-model.ts";
 import { InlinePlacement } from "./inline.ts";
 import type { PlacementStatus, ServicePlacement } from "./placement.ts";
+import type { RunModel } from "./remote-service.ts";
 import { RemoteModel, type ModelStart } from "./remote-model.ts";
 import type { WorkerKind } from "./worker-link.ts";
 import { WorkerPool } from "./worker-pool.ts";
@@ -27,8 +29,8 @@ export interface InferencePlacementOptions {
   readonly log: Logger;
   readonly onChange: (event: WorkerEvent) => void;
   readonly onBatch: (event: BatchEvent) => void;
-  /** Requests of this service that were admitted and are not done. */
-  readonly admitted: () => number;
+  /** Set where a batch may wait for others. */
+  readonly arrivals: Arrivals | undefined;
 }
 
 /** Where the stages run elsewhere, what they make is put together here, by the batcher of this thread's own copy of the service. */
@@ -49,8 +51,10 @@ export class InferencePlacement implements ServicePlacement {
   readonly #pool: WorkerPool<RemoteModel>;
   readonly #gathered: GatheredModel;
   readonly #stages: ServicePlacement;
+  readonly #arrivals: Arrivals | undefined;
 
-  constructor({ definition, kind, spec, policy, log, onChange, onBatch, admitted }: InferencePlacementOptions) {
+  constructor({ definition, kind, spec, policy, log, onChange, onBatch, arrivals }: InferencePlacementOptions) {
+    this.#arrivals = arrivals;
     const service = definition.name;
     const { maxBodyBytes, killAfterMs, deadlineMs, workers, stageWorkers } = policy;
     const start = (worker: number): ModelStart => ({
@@ -82,7 +86,7 @@ export class InferencePlacement implements ServicePlacement {
       idle: () => (pool.lost ? Infinity : pool.idle()),
       leastBusy: () => pool.leastBusy(),
       workers: () => pool.workers(),
-      admitted,
+      arrivals,
       specs: () => pool.leastBusy()?.specs ?? { inputs: [], outputs: [] },
       onBatch,
     });
@@ -92,7 +96,12 @@ export class InferencePlacement implements ServicePlacement {
       this.#stages = new InlinePlacement({ definition, log, policy, onChange, gathered });
       return;
     }
-    const stages = { workers: stageWorkers, firstIndex: workers, runModel: gathered.gather(batcherOf(definition)) };
+    const run = gathered.gather(batcherOf(definition));
+    const runModel: RunModel = (inputs, options, worker) => {
+      if (worker !== workers) gathered.echo(inputs);
+      return run(inputs, options);
+    };
+    const stages = { workers: stageWorkers, firstIndex: workers, runModel };
     this.#stages = new WorkerPlacement({ service, kind: "thread", spec, policy, log, onChange, stages });
   }
 
@@ -104,7 +113,9 @@ export class InferencePlacement implements ServicePlacement {
   }
 
   run(request: EncodedRequest, context: CallContext): MaybePromise<EncodedResponse> {
-    return this.#stages.run(request, context);
+    const arrivals = this.#arrivals;
+    if (arrivals === undefined) return this.#stages.run(request, context);
+    return arrivals.during(context, () => this.#stages.run(request, context));
   }
 
   call(value: unknown, context: CallContext): CallResult<unknown> {

@@ -33,7 +33,7 @@ export type ToWorker =
   | { readonly type: "chunks_end"; readonly id: number; readonly error?: ErrorData | undefined }
   | { readonly type: "cancel"; readonly id: number; readonly error: ErrorData }
   /** Asks for the next item of a stream: nothing is sent that nobody asked for. */
-  | { readonly type: "next"; readonly id: number }
+  | { readonly type: "next"; readonly id: number; readonly deadline: number }
   | { readonly type: "return"; readonly id: number }
   | { readonly type: "model_ran"; readonly run: number; readonly outputs: PlainArrays }
   | { readonly type: "model_failed"; readonly run: number; readonly error: ErrorData }

@@ -1,7 +1,7 @@
-import { ServableError, errorFromData, errorToData } from "../../errors.ts";
+import { ServableError, errorFromData, errorToData, type ErrorData } from "../../errors.ts";
 import type { CallContext, StageTime } from "../../service/call-context.ts";
 import { abortError } from "../../service/call-context.ts";
-import type { GatheredRun } from "../../service/batcher.ts";
+import type { ModelRunOptions } from "../../model/model.ts";
 import type { NamedArrays } from "../../tensor/named-arrays.ts";
 import { packArrays, unpackArrays } from "./plain-arrays.ts";
 import type { EncodedRequest, EncodedResponse } from "../../service/full-service.ts";
@@ -21,8 +21,8 @@ interface PendingCall extends WatchedCall {
   begun: boolean;
 }
 
-/** Runs the model that is elsewhere. */
-export type RunModel = GatheredRun<NamedArrays, NamedArrays>;
+/** Runs the model that is elsewhere, for the worker of a number. */
+export type RunModel = (inputs: NamedArrays, options: ModelRunOptions, worker: number) => Promise<NamedArrays>;
 
 function toServableError(thrown: unknown): ServableError {
   return ServableError.isInstance(thrown) ? thrown : new ServableError("service_failed", "The model failed.", { cause: thrown });
@@ -36,6 +36,7 @@ export class RemoteService {
   readonly #watch: StuckWatch | undefined;
   readonly #calls = new Map<number, PendingCall>();
   readonly #runModel: RunModel | undefined;
+  readonly #worker: number;
   #nextId = 1;
 
   /**
@@ -45,6 +46,7 @@ export class RemoteService {
    */
   constructor(start: WorkerStart, onExit: (reason: string) => void, onUnblocked: () => void, runModel?: RunModel) {
     this.#runModel = runModel;
+    this.#worker = start.init.place.worker;
     const owner = {
       receive: (message: FromWorker): void => {
         this.#receive(message);
@@ -102,25 +104,37 @@ export class RemoteService {
       const whole = body instanceof Uint8Array ? packBytes(body, true) : undefined;
       const input = body instanceof Uint8Array ? undefined : body[Symbol.asyncIterator]();
       const onAbort = (error: ServableError): void => {
-        this.#host.send({ type: "cancel", id, error: errorToData(error) });
+        this.#sendFailure((data) => ({ type: "cancel", id, error: data }), error);
         this.#watch?.gaveUp(call);
       };
       const call: PendingCall = { context, resolve, reject, onAbort, input, stream: undefined, begun: false, untold: false };
       this.#calls.set(id, call);
       context.watchAbort(onAbort);
-      this.#host.send(
-        {
-          type: "call",
-          id,
-          contentType: request.contentType,
-          body: whole?.bytes,
-          responseType: request.responseType,
-          requestId: context.requestId,
-          deadline: context.deadline,
-          metadata: context.metadata,
-        },
-        whole?.transfer,
-      );
+      try {
+        if (this.#host.gone)
+          throw new ServableError("worker_crashed", "The worker that was to run the request is gone.", { stage: "call" });
+        this.#host.send(
+          {
+            type: "call",
+            id,
+            contentType: request.contentType,
+            body: whole?.bytes,
+            responseType: request.responseType,
+            requestId: context.requestId,
+            deadline: context.deadline,
+            metadata: context.metadata,
+          },
+          whole?.transfer,
+        );
+      } catch (thrown) {
+        // What can't cross, such as a detached body: the worker never hears of the call.
+        this.#calls.delete(id);
+        context.unwatchAbort(onAbort);
+        void input?.return?.();
+        throw ServableError.isInstance(thrown)
+          ? thrown
+          : new ServableError("internal", "The request could not be sent to its worker.", { cause: thrown, stage: "call" });
+      }
     });
   }
 
@@ -147,7 +161,7 @@ export class RemoteService {
       case "stream":
         call.stream = new RemoteStream(
           () => {
-            this.#host.send({ type: "next", id });
+            this.#host.send({ type: "next", id, deadline: call.context.deadline });
             this.#watch?.look();
           },
           () => {
@@ -176,13 +190,23 @@ export class RemoteService {
   }
 
   async #runForWorker(message: Extract<FromWorker, { readonly type: "model_run" }>, context: CallContext | undefined): Promise<void> {
-    const { run, inputs, priority } = message;
+    const { id, run, inputs, priority } = message;
     try {
+      if (id !== 0 && context === undefined) throw new ServableError("cancelled", "The call that wanted the model's run is over.");
       if (this.#runModel === undefined) throw new ServableError("internal", "A worker asked for a model that it has itself.");
-      const { arrays, transfer } = packArrays(await this.#runModel(unpackArrays(inputs), { context, priority }), false);
+      const { arrays, transfer } = packArrays(await this.#runModel(unpackArrays(inputs), { context, priority }, this.#worker), false);
       this.#host.send({ type: "model_ran", run, outputs: arrays }, transfer);
     } catch (thrown) {
-      this.#host.send({ type: "model_failed", run, error: errorToData(toServableError(thrown)) });
+      this.#sendFailure((error) => ({ type: "model_failed", run, error }), toServableError(thrown));
+    }
+  }
+
+  /** An error's details may hold what can't cross; then it goes without them. */
+  #sendFailure(message: (error: ErrorData) => ToWorker, error: ServableError): void {
+    try {
+      this.#host.send(message(errorToData(error)));
+    } catch {
+      this.#host.send(message(errorToData(new ServableError(error.code, error.message))));
     }
   }
 
@@ -197,7 +221,7 @@ export class RemoteService {
         this.#host.send({ type: "chunk", id, body: bytes }, transfer);
       }
     } catch (thrown) {
-      this.#host.send({ type: "chunks_end", id, error: errorToData(abortError(thrown)) });
+      this.#sendFailure((error) => ({ type: "chunks_end", id, error }), abortError(thrown));
     }
   }
 
@@ -217,6 +241,8 @@ export class RemoteService {
       const error = new ServableError("worker_crashed", "The worker that ran the request crashed.", { cause: reason, stage: "call" });
       if (stream === undefined) reject(error);
       else stream.fail(error);
+      // Runs of the model elsewhere that were for it are for nobody now.
+      context.abort(error);
     }
     this.#calls.clear();
   }

@@ -1,5 +1,5 @@
 /** The side of a worker with a service: constructs one instance of a service and runs it through its FullService, bytes in, bytes out. */
-import { causeText, errorFromData, errorToData, type ServableError } from "../../errors.ts";
+import { ServableError, causeText, errorFromData, errorToData } from "../../errors.ts";
 import { CallContext } from "../../service/call-context.ts";
 import { stageFailure } from "../../service/checked-call.ts";
 import { FullService, type EncodedResponse } from "../../service/full-service.ts";
@@ -115,6 +115,8 @@ async function run(service: FullService, message: CallMessage): Promise<void> {
   calls.set(id, call);
   if (init.stagesOnly) callNumbers.set(context, id);
   try {
+    // It may have waited behind one that held the thread, and with it the word that it is given up.
+    if (deadline <= Date.now()) throw new ServableError("deadline_exceeded", "The request's time was over before its turn came.");
     const response: EncodedResponse = await service.call({ contentType, body: message.body ?? chunks, responseType }, context);
     if (response.kind === "stream") {
       call.iterator = response.items[Symbol.asyncIterator]();
@@ -151,6 +153,8 @@ async function sendNext(id: number, call: RunningCall): Promise<void> {
       return;
     }
     const packed = typeof next.value === "string" ? undefined : packBytes(next.value, false);
+    // It owes nothing until it is asked again.
+    call.context.renewDeadline(Infinity);
     send({ type: "item", id, body: packed?.bytes ?? next.value }, packed?.transfer);
   } catch (thrown) {
     if (!call.ended) fail(id, call, thrown);
@@ -221,6 +225,7 @@ function receive(service: FullService, message: Exclude<ToWorker, { readonly typ
       if (port.canBeKilled && calls.has(message.id)) send({ type: "told", id: message.id });
       return;
     case "next":
+      call.context.renewDeadline(performance.now() + message.deadline - Date.now());
       void sendNext(message.id, call);
       return;
     case "return":

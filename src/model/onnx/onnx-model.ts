@@ -44,10 +44,10 @@ export class OnnxModel implements Model {
    * Runs the model once. The inputs are used where they are, so they must not be changed until it is done.
    *
    * @param inputs - one array for each of `this.inputs`
-   * @param options - `signal`: a run that has not started when it is aborted never does
+   * @param options - `signal`, or the one of `context`: a run that has not started when it is aborted never does, nor one that is late by then
    * @returns one array for each of `this.outputs`
    * @throws ServableError `invalid_argument` when the inputs do not fit; `invalid_config` on a thread that does I/O; `cancelled`,
-   * or the signal's own reason where that is a ServableError; `service_failed` when the model fails; `unavailable` after `close`
+   * or the signal's own reason where that is a ServableError; `deadline_exceeded`; `service_failed` when the model fails; `unavailable` after `close`
    */
   async run(inputs: NamedArrays, { context, signal = context?.signal }: ModelRunOptions = {}): Promise<NamedArrays> {
     assertMayBlock(`Running the model '${this.name}'`);
@@ -59,6 +59,10 @@ export class OnnxModel implements Model {
     const run = this.#lastRun.then(async () => {
       // Between runs the thread looks at the outside; without, no news of a signal would come while others wait.
       if (waits) await nextTurn();
+      // A thread that computes hears no timer, so that the signal alone may come too late.
+      if (context !== undefined && context.deadline <= Date.now() && signal?.aborted !== true) {
+        throw new ServableError("deadline_exceeded", `The time of the request was over before the model '${this.name}' ran for it.`);
+      }
       return this.#runNow(feeds, signal);
     });
     this.#lastRun = run.catch(() => undefined).then(() => this.#pendingRuns--);
