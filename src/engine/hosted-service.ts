@@ -3,7 +3,7 @@ import type { CallContext } from "../service/call-context.ts";
 import type { AnyServiceDefinition, ServicePolicy } from "../service/definition.ts";
 import type { EncodedRequest, EncodedResponse } from "../service/full-service.ts";
 import type { LoaderSpec } from "../service/loader.ts";
-import type { MaybePromise } from "../service/service.ts";
+import type { CallResult, MaybePromise } from "../service/service.ts";
 import { Arrivals } from "./batching/arrivals.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Execution, ExecutionHost } from "./execution.ts";
@@ -49,7 +49,8 @@ export class HostedService implements ExecutionHost {
     this.deadlines = new Deadlines(this.policy.deadlineMs);
     this.log = options.log;
     this.finished = options.finished;
-    const arrivals = this.policy.batching.maxDelayMs > 0 ? new Arrivals(this.gate) : undefined;
+    const { maxDelayMs, waitAlone } = this.policy.batching;
+    const arrivals = maxDelayMs > 0 && !waitAlone ? new Arrivals(this.gate) : undefined;
     this.#arrivals = arrivals;
     this.left = () => {
       options.left();
@@ -69,6 +70,11 @@ export class HostedService implements ExecutionHost {
 
   run(request: EncodedRequest, context: CallContext): MaybePromise<EncodedResponse> {
     return this.#placement.run(request, context);
+  }
+
+  call(value: unknown, context: CallContext): CallResult<unknown> {
+    if (this.#placement.call !== undefined) return this.#placement.call(value, context);
+    throw new ServableError("unsupported", `Service '${this.service}' runs in workers, which take bytes only.`);
   }
 
   placementStatus(): PlacementStatus {

@@ -121,7 +121,7 @@ export class GatheredModel {
       // Warm-up requests of several workers with stages come at once, and each is to run alone.
       keyOf: (request) => (this.#warming ? `warm-up ${(warmUps += 1)}` : together ? (batcher.key?.(request) ?? "") : ""),
       idle: () => this.#options.idle() - this.#preparing,
-      expected: () => arrivals?.expected ?? 0,
+      expected: () => (policy.waitAlone ? Infinity : (arrivals?.expected ?? 0)),
       run: (requests, running) => this.#run(batcher, requests, running),
       onBatch,
       onDone: () => {

@@ -1,0 +1,393 @@
+import { ServableError } from "../errors.ts";
+import type { EngineLogger } from "../engine/observer.ts";
+import { InferenceError } from "../protocol/inference-error.ts";
+import type { ModelMetadata, ModelStatistics, RepositoryIndexEntry, ServerMetadata, TensorMetadata } from "../protocol/model-info.ts";
+import type { LoadOverrides, ModelPlane, ServedModel, Settings } from "../runtime/model-plane.ts";
+import { dataTypeOfTriton } from "../triton/data-types.ts";
+import type { ModelInput, ModelOutput } from "../triton/model-config.ts";
+import { parseModelConfig } from "../triton/parse-pbtxt.ts";
+import { listModels, readModelFolder } from "../triton/repository/model-folder.ts";
+import { Limiter } from "./limiter.ts";
+import { ModelEntry, reasonOf, type EntrySurroundings, type WantedVersion } from "./model-entry.ts";
+import { stampOf, writeModelFolder, type BroughtFiles } from "./model-stamp.ts";
+import { modelReportOf, type ModelReport } from "./model-report.ts";
+import type { ServedVersion } from "./served-version.ts";
+import { resolveRepositoryOptions, type ModelRepositoryOptions, type ResolvedRepositoryOptions } from "./options.ts";
+import { dependenciesOf, prepareModel } from "./prepare-model.ts";
+import { LogSettings, TraceSettings } from "./settings.ts";
+
+const extensions = [
+  "classification",
+  "sequence",
+  "model_repository",
+  "model_repository(unload_dependents)",
+  "schedule_policy",
+  "model_configuration",
+  "system_shared_memory",
+  "cuda_shared_memory",
+  "binary_tensor_data",
+  "parameters",
+  "statistics",
+  "trace",
+  "logging",
+] as const;
+
+type Phase = "unstarted" | "starting" | "running" | "stopping" | "stopped";
+
+/**
+ * Serves folders laid out as Triton model repositories: which versions of which models are loaded, and requests to them. It speaks no wire;
+ * fronts do.
+ *
+ * @example
+ * ```ts
+ * import { ModelRepositoryServer } from "servable/server";
+ * import { createLogger } from "servable/http";
+ *
+ * const server = new ModelRepositoryServer({ repositories: ["./models"], log: await createLogger() });
+ * await server.start();
+ * const model = server.model("mlp", "");
+ * const response = await model.admit({}).infer({
+ *   modelName: "mlp",
+ *   modelVersion: "",
+ *   id: "1",
+ *   parameters: {},
+ *   inputs: [{ name: "x", dataType: "FP32", shape: [1, 64], data: new Float32Array(64) }],
+ *   outputs: [],
+ * });
+ * await server.stop(10_000);
+ * ```
+ */
+export class ModelRepositoryServer implements ModelPlane {
+  readonly serverMetadata: ServerMetadata;
+  readonly #options: ResolvedRepositoryOptions;
+  readonly #log: EngineLogger;
+  readonly #logSettings = new LogSettings();
+  readonly #traceSettings = new TraceSettings();
+  readonly #entries = new Map<string, ModelEntry>();
+  readonly #loads: Limiter;
+  #phase: Phase = "unstarted";
+  #pollTimer: NodeJS.Timeout | undefined;
+  #polling: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: ModelRepositoryOptions) {
+    this.#options = resolveRepositoryOptions(options);
+    this.#log = this.#logSettings.filter(this.#options.log);
+    this.#loads = new Limiter(this.#options.loadThreads);
+    this.serverMetadata = { name: this.#options.name, version: this.#options.version, extensions };
+  }
+
+  /**
+   * Loads what is to be loaded at the start.
+   *
+   * @throws ServableError `load_failed` where a model failed and `exitOnError` is on; everything is unloaded again then
+   */
+  async start(): Promise<void> {
+    if (this.#phase !== "unstarted") throw new ServableError("invalid_argument", "A model server is started once.");
+    this.#phase = "starting";
+    const { control, loadModels, exitOnError, pollMs } = this.#options;
+    try {
+      const found = await this.#findModels();
+      const names = control !== "explicit" || loadModels.includes("*") ? [...found.keys()] : loadModels;
+      const failures = await this.#loadAll(names);
+      for (const failure of failures) this.#log.error({ err: failure }, "a model did not load");
+      if (failures.length > 0 && exitOnError) throw new ServableError("load_failed", failures.join("\n"));
+    } catch (thrown) {
+      await this.stop(0);
+      throw thrown;
+    }
+    // `stop` may have come in between.
+    if ((this.#phase as Phase) !== "starting") throw new ServableError("cancelled", "It was stopped before it was ready.");
+    this.#phase = "running";
+    if (control === "poll") this.#pollTimer = setInterval(() => void this.poll(), pollMs).unref();
+  }
+
+  /** Ends all models. @param graceMs - how long what is in hand may go on */
+  stop(graceMs: number): Promise<void> {
+    this.#stopping ??= this.#stop(graceMs);
+    return this.#stopping;
+  }
+
+  async #stop(graceMs: number): Promise<void> {
+    this.#phase = "stopping";
+    clearInterval(this.#pollTimer);
+    const entries = [...this.#entries.values()];
+    const [ensembles, models] = [true, false].map((isEnsemble) => entries.filter((entry) => entry.dependencies.length > 0 === isEnsemble));
+    // What is on its way through an ensemble still needs its models.
+    await Promise.all((ensembles ?? []).map((entry) => entry.close(graceMs)));
+    await Promise.all((models ?? []).map((entry) => entry.close(graceMs)));
+    await this.#polling;
+    this.#phase = "stopped";
+  }
+
+  live(): boolean {
+    return this.#phase === "starting" || this.#phase === "running";
+  }
+
+  ready(): boolean {
+    if (this.#phase !== "running") return false;
+    if (!this.#options.strictReadiness) return true;
+    for (const entry of this.#entries.values()) {
+      if (!entry.settled) return false;
+      if (entry.wanted && !entry.ready.some((version) => version.ready)) return false;
+    }
+    return true;
+  }
+
+  modelReady(name: string, version: string): boolean {
+    return this.#find(name, version).ready;
+  }
+
+  model(name: string, version: string): ServedModel {
+    return this.#find(name, version);
+  }
+
+  modelMetadata(name: string, version: string): ModelMetadata {
+    const { config, version: found } = this.#find(name, version);
+    const { platform = "", backend = "", input = [], output = [], maxBatchSize = 0 } = config;
+    const ready = this.#entries.get(name)?.ready ?? [];
+    return {
+      name,
+      versions: version === "" ? ready.map((one) => one.version) : [found],
+      platform: platform === "" ? backend : platform,
+      inputs: input.map((tensor) => metadataOf(tensor, maxBatchSize)),
+      outputs: output.map((tensor) => metadataOf(tensor, maxBatchSize)),
+    };
+  }
+
+  statistics(name: string, version: string): readonly ModelStatistics[] {
+    if (name === "") return this.#served().map((one) => one.statistics.report(one.name, one.version));
+    const ready = this.#entries.get(name)?.ready ?? [];
+    const wanted = version === "" ? ready : ready.filter((one) => one.version === version);
+    if (wanted.length === 0) throw new InferenceError("INVALID_ARG", `requested model '${name}' is not available`);
+    return wanted.map((one) => one.statistics.report(one.name, one.version));
+  }
+
+  /** What metrics are made of: one report for each version that is loaded. */
+  reports(): readonly ModelReport[] {
+    return this.#served().map((version) => modelReportOf(version, this.#entries.get(version.name)?.loadMs(version.version) ?? 0));
+  }
+
+  async index(repository: string, onlyReady: boolean): Promise<readonly RepositoryIndexEntry[]> {
+    if (repository !== "") throw unsupportedRepository();
+    const found = await this.#findModels();
+    const names = [...new Set([...found.keys(), ...this.#entries.keys()])].sort();
+    const lines = names.flatMap((name) => this.#entries.get(name)?.index() ?? [{ name }]);
+    return onlyReady ? lines.filter(({ state }) => state === "READY") : lines;
+  }
+
+  async load(repository: string, name: string, overrides: LoadOverrides): Promise<void> {
+    if (repository !== "") throw unsupportedRepository();
+    this.#checkControl();
+    if (overrides.files !== undefined && overrides.files.size > 0 && overrides.config === undefined) {
+      throw new InferenceError(
+        "INVALID_ARG",
+        `failed to load '${name}', override model directory requires 'config' parameter to be specified`,
+      );
+    }
+    await this.#load(name, overrides);
+    const entry = this.#entries.get(name);
+    if (entry !== undefined) entry.asked = true;
+  }
+
+  unload(repository: string, name: string, unloadDependents: boolean): Promise<void> {
+    if (repository !== "") return Promise.reject(unsupportedRepository());
+    this.#checkControl();
+    return this.#unload(name, unloadDependents);
+  }
+
+  async #unload(name: string, withDependencies: boolean): Promise<void> {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) return;
+    const { dependencies } = entry;
+    await entry.alone(() => {
+      entry.wanted = false;
+      entry.asked = false;
+      entry.unload();
+      return Promise.resolve();
+    });
+    if (!withDependencies) return;
+    // What was loaded for it alone goes with it.
+    for (const dependency of dependencies) {
+      const needed = [...this.#entries.values()].some((other) => other.wanted && other.dependencies.includes(dependency));
+      if (!needed && this.#entries.get(dependency)?.asked === false) await this.#unload(dependency, true);
+    }
+  }
+
+  traceSettings(model: string, changes?: Readonly<Record<string, readonly string[] | null>>): Settings {
+    if (model !== "") this.#find(model, "");
+    if (changes !== undefined) this.#traceSettings.change(model, changes);
+    return this.#traceSettings.of(model);
+  }
+
+  logSettings(changes?: Readonly<Record<string, string | number | boolean>>): Settings {
+    if (changes !== undefined) this.#logSettings.change(changes);
+    return this.#logSettings.values;
+  }
+
+  /** Looks for what has changed in the repositories, and loads and unloads accordingly; what `control: "poll"` does by itself. */
+  poll(): Promise<void> {
+    this.#polling ??= this.#poll().finally(() => {
+      this.#polling = undefined;
+    });
+    return this.#polling;
+  }
+
+  async #poll(): Promise<void> {
+    if (this.#phase !== "running") return;
+    try {
+      const found = await this.#findModels();
+      for (const [name, entry] of this.#entries) {
+        if (found.has(name) || !entry.wanted) continue;
+        await entry.alone(() => {
+          entry.wanted = false;
+          entry.unload();
+          return Promise.resolve();
+        });
+      }
+      for (const failure of await this.#loadAll([...found.keys()], true)) this.#log.error({ err: failure }, "a model did not load");
+    } catch (thrown) {
+      // The repository may be back at the next look; what is loaded stays.
+      this.#log.error({ err: thrown }, "the model repositories can't be read");
+    }
+  }
+
+  #find(name: string, version: string): ServedVersion {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) throw new InferenceError("NOT_FOUND", `Request for unknown model: '${name}' is not found`);
+    return entry.version(version);
+  }
+
+  #served(): readonly ServedVersion[] {
+    return [...this.#entries.values()].flatMap((entry) => entry.ready);
+  }
+
+  #checkControl(): void {
+    if (this.#options.control === "explicit") return;
+    throw new InferenceError("UNAVAILABLE", "explicit model load / unload is not allowed if polling is enabled");
+  }
+
+  /** @returns why models did not load */
+  async #loadAll(names: readonly string[], isPoll = false): Promise<readonly string[]> {
+    const results = await Promise.allSettled(names.map((name) => this.#load(name, {}, isPoll)));
+    return results.flatMap((result) => (result.status === "rejected" ? reasonOf(result.reason) : []));
+  }
+
+  /** @throws InferenceError */
+  async #load(name: string, overrides: LoadOverrides, isPoll = false): Promise<void> {
+    const entry = this.#entries.get(name) ?? new ModelEntry(name, this.#surroundings());
+    await entry.alone(() => this.#loadAlone(entry, overrides, isPoll));
+  }
+
+  async #loadAlone(entry: ModelEntry, { config, files }: LoadOverrides, isPoll: boolean): Promise<void> {
+    const { name } = entry;
+    let brought: BroughtFiles | undefined;
+    let versions: readonly WantedVersion[];
+    let dependencies: readonly string[];
+    try {
+      brought = files === undefined || files.size === 0 ? undefined : await writeModelFolder(name, files);
+      const folder = await readModelFolder(brought?.repository ?? (await this.#repositoryOf(name)), name);
+      const stamp = await stampOf(folder);
+      const text = [stamp.common, ...[...stamp.versions].flat(), config ?? ""].join("\n");
+      // Unchanged since, whatever was loaded instead: a load without overrides is then no news.
+      const unchanged = entry.stamp !== undefined && (entry.stamp === text || (config === undefined && entry.stamp.startsWith(text)));
+      if (unchanged && entry.wanted) return;
+      // What failed is tried again when it has changed, or when somebody asks for it.
+      if (isPoll && entry.failedStamp === text) return;
+      entry.failedStamp = text;
+      // From now on it is known, and missing as long as it is not there.
+      this.#entries.set(name, entry);
+      entry.wanted = true;
+      ({ versions, dependencies } = await prepareModel({
+        folder,
+        stamp,
+        configJson: config,
+        options: this.#options,
+        log: this.#log,
+        loads: this.#loads,
+        find: (model, version) => this.#find(model, version),
+      }));
+      if (this.#phase === "stopping" || this.#phase === "stopped") throw new ServableError("cancelled", "the server is stopping");
+    } catch (thrown) {
+      await brought?.remove();
+      this.#log.error({ model: name, err: thrown }, "model could not be read from its repository");
+      if (thrown instanceof InferenceError) throw thrown;
+      throw new InferenceError("INTERNAL", `failed to load '${name}', failed to poll from model repository`, { cause: thrown });
+    }
+    entry.dependencies = dependencies;
+    await this.#loadDependencies(name, dependencies, isPoll);
+    const before = entry.removeFiles;
+    entry.removeFiles = brought === undefined ? undefined : () => brought.remove();
+    const failed = await entry.become(versions);
+    await before?.();
+    entry.stamp = failed.size === 0 ? entry.failedStamp : undefined;
+    if (failed.size === 0) entry.failedStamp = undefined;
+    if (failed.size > 0) {
+      const reasons = [...failed].map(([version, reason]) => `version ${version} is at UNAVAILABLE state: ${reason};`).join(" ");
+      throw new InferenceError("INVALID_ARG", `load failed for model '${name}': ${reasons}\n`);
+    }
+  }
+
+  /** Has what an ensemble is made of loaded before it. What fails, the ensemble itself will miss. */
+  async #loadDependencies(name: string, dependencies: readonly string[], isPoll: boolean): Promise<void> {
+    if (dependencies.length === 0) return;
+    // Two that are made of each other would wait for each other for ever.
+    if (await this.#dependsOn(dependencies, name, new Set())) {
+      throw new InferenceError("INVALID_ARG", `load failed for model '${name}': circular dependency between ensembles\n`);
+    }
+    await Promise.allSettled(
+      dependencies.map(async (dependency) => {
+        // What is loaded stays as it is: it is not what was asked for.
+        if (this.#entries.get(dependency)?.ready.length === 0 || !this.#entries.has(dependency)) await this.#load(dependency, {}, isPoll);
+      }),
+    );
+  }
+
+  async #dependsOn(names: readonly string[], target: string, seen: Set<string>): Promise<boolean> {
+    for (const name of names) {
+      if (name === target) return true;
+      if (seen.has(name)) continue;
+      seen.add(name);
+      if (await this.#dependsOn(await this.#writtenDependencies(name), target, seen)) return true;
+    }
+    return false;
+  }
+
+  async #writtenDependencies(name: string): Promise<readonly string[]> {
+    try {
+      const { configText } = await readModelFolder(await this.#repositoryOf(name), name);
+      return configText === undefined ? [] : dependenciesOf(parseModelConfig(configText));
+    } catch {
+      // It will not load, and so nothing waits for it.
+      return [];
+    }
+  }
+
+  /** @throws ServableError `not_found` for a model that is in no repository, or in two, which nobody can choose between */
+  async #repositoryOf(name: string): Promise<string> {
+    const repository = (await this.#findModels()).get(name);
+    if (repository !== undefined) return repository;
+    throw new ServableError("not_found", `there is no model '${name}' in any repository, or one in several`);
+  }
+
+  /** The repository of each model; undefined of one that is in two. */
+  async #findModels(): Promise<ReadonlyMap<string, string | undefined>> {
+    const found = new Map<string, string | undefined>();
+    for (const repository of this.#options.repositories) {
+      for (const name of await listModels(repository)) found.set(name, found.has(name) ? undefined : repository);
+    }
+    return found;
+  }
+
+  #surroundings(): EntrySurroundings {
+    return { loads: this.#loads, log: this.#log, graceMs: this.#options.deadlineMs };
+  }
+}
+
+function metadataOf({ name = "", dataType = "TYPE_INVALID", dims = [] }: ModelInput | ModelOutput, maxBatchSize: number): TensorMetadata {
+  return { name, datatype: dataTypeOfTriton(dataType) ?? "<invalid>", shape: maxBatchSize > 0 ? [-1, ...dims] : dims };
+}
+
+function unsupportedRepository(): InferenceError {
+  return new InferenceError("UNSUPPORTED", "'repository_name' specification is not supported");
+}

@@ -1,0 +1,116 @@
+import type { EngineOptions } from "../engine/engine.ts";
+import type { InferRequest, InferResponse } from "../protocol/inference.ts";
+import type { InferAdmission, InferCaller } from "../runtime/model-plane.ts";
+import type { NamedArrays } from "../tensor/named-arrays.ts";
+import type { ModelConfig } from "../triton/model-config.ts";
+import { onnxLoaderSpec } from "./backend/onnx-backend.ts";
+import { batchPolicyOf } from "./batch-policy.ts";
+import { buildResponse, type Labels } from "./build-response.ts";
+import { prepareRequest } from "./check-request.ts";
+import { ModelQueue } from "./model-queue.ts";
+import type { ModelRequest } from "./model-request.ts";
+import { ModelService, PlacedService, type LoadedSpecs } from "./model-service.ts";
+import { instancesOf, onnxPlanOf } from "./onnx-plan.ts";
+import type { ServedVersion } from "./served-version.ts";
+import { signatureOf, withScalars, type Signature } from "./signature.ts";
+import { VersionStatistics } from "./statistics.ts";
+import { VersionEngine, type VersionWork } from "./version-engine.ts";
+
+/** Limits of every model of a server. */
+export interface ModelLimits {
+  /** Requests that one version may have in hand, waiting ones included. */
+  readonly maxPendingRequests: number;
+  /** Longest time for one answer. */
+  readonly deadlineMs: number;
+  /** GPUs of this machine, by number. */
+  readonly gpus: readonly number[];
+}
+
+/** What a {@link ModelVersion} is made of. */
+export interface ModelVersionOptions {
+  readonly version: string;
+  /** With every default filled in. */
+  readonly config: ModelConfig;
+  /** The model's folder. */
+  readonly folder: string;
+  /** The model's file. */
+  readonly file: string;
+  readonly labels: Labels;
+  readonly limits: ModelLimits;
+  readonly log: EngineOptions["log"];
+  /** Checks the configuration against what was loaded. */
+  readonly onLoaded: (specs: LoadedSpecs) => void;
+}
+
+/** One version of a model that onnxruntime runs, in the workers of an engine of its own. */
+export class ModelVersion implements ServedVersion, VersionWork {
+  readonly name: string;
+  readonly version: string;
+  readonly config: ModelConfig;
+  readonly statistics: VersionStatistics = new VersionStatistics();
+  readonly #labels: Labels;
+  readonly #queue: ModelQueue;
+  readonly #engine: VersionEngine;
+  #signature: Signature;
+
+  /** @throws ServableError `invalid_config` for a configuration that can't be run here */
+  constructor({ version, config, folder, file, labels, limits, log, onLoaded }: ModelVersionOptions) {
+    this.name = config.name ?? "";
+    this.version = version;
+    this.config = config;
+    this.#labels = labels;
+    this.#signature = signatureOf(config);
+    this.#queue = new ModelQueue(config.dynamicBatching);
+    const gpus = instancesOf(config, limits.gpus);
+    const { maxPendingRequests, deadlineMs } = limits;
+    // All that is admitted runs, in the engine's sense: the model's own queue says in which order.
+    const policy = { workers: gpus.length, concurrency: maxPendingRequests, queue: 0, deadlineMs, batching: batchPolicyOf(config) };
+    const spec = onnxLoaderSpec(onnxPlanOf(config, this.#signature, { file, folder, gpus }));
+    const batching = {
+      statistics: this.statistics,
+      onTaken: (request: ModelRequest): void => {
+        this.#queue.left(request);
+      },
+    };
+    const loaded = (specs: LoadedSpecs): void => {
+      onLoaded(specs);
+      this.#signature = withScalars(this.#signature, specs);
+    };
+    this.#engine = new VersionEngine(this, {
+      services: [new PlacedService(spec, policy, () => new ModelService(this.#queue, batching, loaded))],
+      log: log.child({ model: this.name, version }),
+    });
+  }
+
+  get ready(): boolean {
+    return this.#engine.ready;
+  }
+
+  get pending(): number {
+    return this.#queue.waiting;
+  }
+
+  start(): Promise<void> {
+    return this.#engine.start();
+  }
+
+  stop(graceMs: number): Promise<void> {
+    return this.#engine.stop(graceMs);
+  }
+
+  admit(caller: InferCaller): InferAdmission {
+    return this.#engine.admit(caller);
+  }
+
+  prepare(request: InferRequest): ModelRequest {
+    return prepareRequest(this.#signature, request);
+  }
+
+  respond(request: InferRequest, outputs: NamedArrays): InferResponse {
+    return buildResponse(this.#signature, this.version, this.#labels, request, outputs);
+  }
+
+  failed(request: ModelRequest): void {
+    this.#queue.left(request);
+  }
+}
