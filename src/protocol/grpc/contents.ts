@@ -1,4 +1,5 @@
 import { arrayTypes, isDataType, type DataType, type TensorData } from "../../tensor/data-type.ts";
+import { textOrBytes } from "../elements.ts";
 import { InferenceError } from "../inference-error.ts";
 import type { inference } from "./generated/messages.js";
 import { readBigint } from "./int64.ts";
@@ -70,7 +71,7 @@ function read(contents: WireContents, dataType: DataType): TensorData {
     case "FP64":
       return Float64Array.from(contents.fp64Contents ?? []);
     case "BYTES":
-      return contents.bytesContents ?? [];
+      return (contents.bytesContents ?? []).map(textOrBytes);
     case "FP16":
     case "BF16":
       return new Uint16Array(0);

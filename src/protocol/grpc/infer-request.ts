@@ -1,11 +1,12 @@
 import type { InferInput, InferRequest, RequestedOutput } from "../inference.ts";
 import { InferenceError } from "../inference-error.ts";
 import { isDataType } from "../../tensor/data-type.ts";
+import { bytesOfData } from "../elements.ts";
 import { readContents } from "./contents.ts";
 import type { inference } from "./generated/messages.js";
 import { readNumber } from "./int64.ts";
 import { readRequestParameters, writeParameters } from "./parameters.ts";
-import { bytesOf } from "./raw.ts";
+import { plainView } from "./plain-view.ts";
 import { sharedMemoryDisabled } from "./shared-memory.ts";
 
 type WireRequest = inference.ModelInferRequest.$Properties;
@@ -35,7 +36,7 @@ function readInputs(message: WireRequest, model: string): readonly InferInput[] 
     const head = readHead(input);
     if (input.contents == null) {
       const bytes = raw[index];
-      if (bytes !== undefined) return { ...head, bytes };
+      if (bytes !== undefined) return { ...head, bytes: plainView(bytes) };
       throw new InferenceError("INVALID_ARG", `unable to find data for input tensor '${head.name}' for model '${model}' in request.`);
     }
     if (raw.length > 0) {
@@ -102,5 +103,5 @@ function rawOf({ name, dataType, data, bytes }: InferInput): Uint8Array {
   if (data === undefined || !isDataType(dataType)) {
     throw new InferenceError("INVALID_ARG", `input '${name}' has no data, or '${dataType}' is no data type`);
   }
-  return bytesOf(dataType, data);
+  return bytesOfData(dataType, data);
 }

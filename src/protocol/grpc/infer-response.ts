@@ -1,14 +1,14 @@
 import type { InferOutput, InferResponse } from "../inference.ts";
 import { InferenceError } from "../inference-error.ts";
 import { isDataType } from "../../tensor/data-type.ts";
+import { bytesOfData, elementsOf } from "../elements.ts";
 import type { inference } from "./generated/messages.js";
 import { readContents } from "./contents.ts";
 import { readNumber } from "./int64.ts";
 import { readParameters, writeParameters } from "./parameters.ts";
-import { bytesOf, dataOf } from "./raw.ts";
+import { plainView } from "./plain-view.ts";
 
 type WireResponse = inference.ModelInferResponse.$Properties;
-type WireOutput = inference.ModelInferResponse.InferOutputTensor.$Properties;
 
 /** A response as a message. Outputs are always raw, one for each output in their order. */
 export function writeInferResponse(response: InferResponse): WireResponse {
@@ -23,35 +23,37 @@ export function writeInferResponse(response: InferResponse): WireResponse {
       shape: [...shape],
       ...(parameters === undefined ? {} : { parameters: writeParameters(parameters) }),
     })),
-    rawOutputContents: response.outputs.map(({ dataType, data }) => bytesOf(dataType, data)),
+    rawOutputContents: response.outputs.map(({ dataType, data }) => bytesOfData(dataType, data)),
   };
 }
 
 /**
  * A response of a message.
  *
- * @throws InferenceError `INTERNAL` where the server's message contradicts itself
+ * @throws InferenceError where the server's message contradicts itself
  */
 export function readInferResponse(message: WireResponse): InferResponse {
   const modelName = message.modelName ?? "";
-  return {
-    modelName,
-    modelVersion: message.modelVersion ?? "",
-    id: message.id ?? "",
-    parameters: readParameters(message.parameters),
-    outputs: (message.outputs ?? []).map((output, index) => readOutput(output, message.rawOutputContents?.[index], modelName)),
-  };
+  const id = message.id ?? "";
+  const outputs = (message.outputs ?? []).map((output, index): InferOutput => {
+    const name = output.name ?? "";
+    const dataType = output.datatype ?? "";
+    if (!isDataType(dataType)) throw contradiction(`output '${name}' of model '${modelName}' has the unknown datatype '${dataType}'`);
+    const shape = (output.shape ?? []).map(readNumber);
+    const raw = message.rawOutputContents?.[index];
+    const { contents } = output;
+    if (raw === undefined && contents == null) throw contradiction(`output '${name}' of model '${modelName}' came without data`);
+    const content =
+      contents == null
+        ? { bytes: plainView(raw ?? new Uint8Array(0)) }
+        : { data: readContents(contents, dataType, { input: name, model: modelName }) };
+    const data = elementsOf({ name, dataType, shape, ...content }, { modelName, requestId: id });
+    const parameters = readParameters(output.parameters);
+    return { name, dataType, shape, data, ...(Object.keys(parameters).length === 0 ? {} : { parameters }) };
+  });
+  return { modelName, modelVersion: message.modelVersion ?? "", id, parameters: readParameters(message.parameters), outputs };
 }
 
-function readOutput(output: WireOutput, raw: Uint8Array | undefined, model: string): InferOutput {
-  const name = output.name ?? "";
-  const dataType = output.datatype ?? "";
-  if (!isDataType(dataType))
-    throw new InferenceError("INTERNAL", `output '${name}' of model '${model}' has the unknown datatype '${dataType}'`);
-  if (raw === undefined && output.contents == null)
-    throw new InferenceError("INTERNAL", `output '${name}' of model '${model}' came without data`);
-  const data = raw === undefined ? readContents(output.contents ?? {}, dataType, { input: name, model }) : dataOf(dataType, raw);
-  const parameters =
-    output.parameters == null || Object.keys(output.parameters).length === 0 ? undefined : readParameters(output.parameters);
-  return { name, dataType, shape: (output.shape ?? []).map(readNumber), data, ...(parameters === undefined ? {} : { parameters }) };
+function contradiction(text: string): InferenceError {
+  return new InferenceError("INTERNAL", text);
 }

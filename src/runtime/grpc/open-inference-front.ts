@@ -87,8 +87,14 @@ async function infer(plane: ModelPlane, message: inference.ModelInferRequest, ca
     throw new InferenceError("UNSUPPORTED", "ModelInfer RPC doesn't support models with decoupled transaction policy");
   }
   const admission = model.admit({ timeoutMs: timeoutOfCall(call), metadata: () => metadataOfCall(call) });
-  // A client that left before would not be heard of any more.
-  if (call.cancelled) admission.cancel();
-  else call.once("cancelled", () => admission.cancel());
-  return admission.infer(readAdmitted(admission, message));
+  const cancel = (): void => admission.cancel();
+  call.once("cancelled", cancel);
+  try {
+    // One that left before would not be heard of any more.
+    if (call.cancelled) cancel();
+    return await admission.infer(readAdmitted(admission, message));
+  } finally {
+    // grpc-js says so at the end of every call.
+    call.off("cancelled", cancel);
+  }
 }
