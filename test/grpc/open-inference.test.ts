@@ -217,11 +217,7 @@ describe("ModelInfer", () => {
     ["UINT64", { uint64Contents: [{ low: -1, high: -1, unsigned: true }, 1] }, BigUint64Array.of(2n ** 64n - 1n, 1n)],
     ["FP32", { fp32Contents: [0.5, -2] }, Float32Array.of(0.5, -2)],
     ["FP64", { fp64Contents: [0.1, NaN] }, Float64Array.of(0.1, NaN)],
-    [
-      "BYTES",
-      { bytesContents: [Buffer.from("é"), Buffer.from([255, 0])] },
-      Buffer.from("02000000c3a902000000ff00", "hex"),
-    ],
+    ["BYTES", { bytesContents: [Buffer.from("é"), Buffer.from([255, 0])] }, Buffer.from("02000000c3a902000000ff00", "hex")],
   ];
 
   test.each(typed)("typed contents of %s come back raw, bit by bit", async (datatype, contents, expected) => {

@@ -30,12 +30,29 @@ async function importPackages(): Promise<GrpcPackages> {
     needing("@grpc/grpc-js", () => import("@grpc/grpc-js")),
     needing("protobufjs", () => import("./generated/messages.js")),
   ]);
-  return { grpc: grpc.default as GrpcJs, messages };
+  const { default: module } = grpc;
+  // Its own log goes to standard error, past every logger; what fails is told as well. A user's choice is left alone.
+  if (process.env.GRPC_VERBOSITY === undefined && process.env.GRPC_NODE_VERBOSITY === undefined) {
+    module.setLogVerbosity(module.logVerbosity.NONE);
+  }
+  return { grpc: module, messages };
 }
 
-/** Imports protobufjs with its parser, for `.proto` files of a user's own. @throws ServableError `missing_dependency` */
-export async function loadProtobuf(): Promise<typeof import("protobufjs")> {
-  return (await needing("protobufjs", () => import("protobufjs"))).default;
+/** What reads `.proto` files of a user's own. */
+export interface ProtobufPackages {
+  readonly protobuf: typeof import("protobufjs");
+  /** JSON to messages, as protobuf's own mapping says. */
+  readonly protojson: typeof import("protobufjs/ext/protojson.js");
+  /** What reflection tells of files. */
+  readonly descriptor: typeof import("protobufjs/ext/descriptor.js");
+}
+
+/** Imports protobufjs with its parser. @throws ServableError `missing_dependency` */
+export async function loadProtobuf(): Promise<ProtobufPackages> {
+  const [protobuf, protojson, descriptor] = await needing("protobufjs", () =>
+    Promise.all([import("protobufjs"), import("protobufjs/ext/protojson.js"), import("protobufjs/ext/descriptor.js")]),
+  );
+  return { protobuf: protobuf.default, protojson: protojson.default, descriptor: descriptor.default };
 }
 
 /** Imports `@grpc/reflection`; undefined where it is not installed. */

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type {
   handleBidiStreamingCall,
   handleUnaryCall,
@@ -46,6 +47,8 @@ export class GrpcHost {
     this.#packages = packages;
     this.#options = options;
     this.draining = this.#drainer.signal;
+    // Every open stream listens, and Node would take the eleventh for a leak.
+    setMaxListeners(0, this.draining);
     this.compression = new Compression(packages.grpc, options.responseCompression);
     this.#tokens = options.tokenFile === undefined ? undefined : new TokenFile(options.tokenFile, log);
     this.#server = new packages.grpc.Server({
