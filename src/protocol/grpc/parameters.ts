@@ -12,7 +12,7 @@ export type WireParameters = Readonly<Record<string, WireParameter>>;
 const int64Max = 2n ** 63n - 1n;
 
 /** The one value that is set; undefined where none is. */
-export function readParameter(parameter: WireParameter): InferParameter | undefined {
+function readParameter(parameter: WireParameter): InferParameter | undefined {
   const { boolParam, int64Param, stringParam, doubleParam, uint64Param } = parameter;
   if (isSet(stringParam)) return stringParam;
   if (isSet(int64Param)) return readInt64(int64Param);
