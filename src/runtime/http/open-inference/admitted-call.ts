@@ -4,6 +4,7 @@ import { InferenceError } from "../../../protocol/inference-error.ts";
 import type { InferAdmission, InferCaller, ServedModel } from "../../model-plane.ts";
 import { metadataOf, requestIdOf, timeoutOf } from "../head.ts";
 import { NodeBody, type JoinParts } from "../node-body.ts";
+import type { WireAnswer } from "./answer.ts";
 import { unpack, type Encoding } from "./encodings.ts";
 
 /** What calls need of the front that they belong to. */
@@ -11,6 +12,7 @@ export interface CallHost {
   readonly maxInputBytes: number;
   readonly maxBinaryBytes: number;
   readonly headerForwardPattern: RegExp | undefined;
+  send(reply: FastifyReply, answer: WireAnswer): void;
   fail(reply: FastifyReply, thrown: unknown): void;
 }
 

@@ -1,35 +1,34 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { InferenceError } from "../../../protocol/inference-error.ts";
 import type { InferParameters } from "../../../protocol/inference.ts";
+import { headerLengthName } from "../../../protocol/http/header-length.ts";
 import type { JoinParts } from "../node-body.ts";
 
-/** How much of a body is JSON; the rest is binary tensors. 0 for a raw request, undefined where all of it is JSON. */
-export const headerLengthName = "inference-header-content-length";
-
-/** @throws InferenceError for what is no length, and for one over the limit */
-export function headerLengthOf(headers: IncomingHttpHeaders, maxInputBytes: number): number | undefined {
+/** The header that tells how much of a body is JSON; undefined where there is none. */
+export function headerLengthText(headers: IncomingHttpHeaders): string | undefined {
   const text = headers[headerLengthName];
-  if (text === undefined) return undefined;
-  const length = typeof text === "string" && /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
-  if (length === undefined) {
-    throw new InferenceError("INVALID_ARG", `Unable to parse Inference-Header-Content-Length, got: ${String(text).slice(0, 100)}`);
-  }
-  if (length > maxInputBytes) {
-    throw new InferenceError(
-      "INVALID_ARG",
-      `request JSON size of ${length} bytes exceeds the maximum allowed input size of ${maxInputBytes} bytes. ` +
-        "Use --http-max-input-size to increase the limit.",
-    );
-  }
-  return length;
+  return Array.isArray(text) ? text.join(", ") : text;
 }
 
-/** Headers that a pattern matches, as parameters of the request; undefined for none. */
+/** How many bytes a body may have, from what its head says before it comes. What is no length is refused when the body is there. */
+export function bodyLimit(headerLength: string | undefined, maxInputBytes: number, maxBinaryBytes: number): number {
+  const length = Number(headerLength ?? 0);
+  // All of it is JSON, or a raw tensor.
+  if (!(length > 0)) return maxInputBytes;
+  if (length <= maxInputBytes) return length + maxBinaryBytes;
+  throw new InferenceError(
+    "INVALID_ARG",
+    `request JSON size of ${length} bytes exceeds the maximum allowed input size of ${maxInputBytes} bytes. ` +
+      "Use --http-max-input-size to increase the limit.",
+  );
+}
+
+/** Headers whose names a pattern matches, as parameters of the request; undefined for none. */
 export function forwardedHeaders(headers: IncomingHttpHeaders, pattern: RegExp): InferParameters | undefined {
   const forwarded: Record<string, string> = {};
   let isAny = false;
   for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || !pattern.test(name)) continue;
+    if (value === undefined || name === "__proto__" || !pattern.test(name)) continue;
     forwarded[name] = Array.isArray(value) ? value.join(", ") : value;
     isAny = true;
   }

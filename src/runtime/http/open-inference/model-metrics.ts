@@ -1,6 +1,5 @@
 import { cpus, freemem, totalmem } from "node:os";
 import { Registry } from "prom-client";
-import type { ErrorCode } from "../../../errors.ts";
 import type { ModelStatistics, StatisticDuration } from "../../../protocol/model-info.ts";
 import { register, type Sums } from "../../../telemetry/tallies.ts";
 
@@ -25,25 +24,6 @@ export interface ModelGauges {
 export interface ModelMetricsSource {
   statistics(name: string, version: string): readonly ModelStatistics[];
   gauges(name: string, version: string): ModelGauges;
-}
-
-/** Why a request failed, from the code of its error. */
-export function failureReasonOf(code: ErrorCode): FailureReason {
-  switch (code) {
-    case "overloaded":
-    case "deadline_exceeded":
-    case "not_ready":
-      return "REJECTED";
-    case "cancelled":
-      return "CANCELED";
-    case "service_failed":
-    case "invalid_output":
-    case "serialization_failed":
-    case "worker_crashed":
-      return "BACKEND";
-    default:
-      return "OTHER";
-  }
 }
 
 type Labels = Readonly<Record<string, string>>;
