@@ -2,8 +2,10 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 
 import { InferenceError } from "../../../protocol/inference-error.ts";
 import type { AddressFlags } from "../listener.ts";
 import { originGuard, type OriginGuard } from "../origins.ts";
+import type { CallHost } from "./admitted-call.ts";
 import { emptyAnswer, failureAnswer, jsonAnswer, jsonTextAnswer, refusal, sendAnswer, type WireAnswer } from "./answer.ts";
 import { isUnforeseen, RouteFailure } from "./failure.ts";
+import { InferCall } from "./infer-call.ts";
 import { readJsonBody } from "./json-body.ts";
 import type { FrontOptions } from "./options.ts";
 import { answerIndex, loadModel, unloadModel } from "./repository-routes.ts";
@@ -21,11 +23,21 @@ export class OpenInferenceFront implements Mounted {
   readonly flags: AddressFlags = { host: "--http-address", port: "--http-port" };
   readonly #options: FrontOptions;
   readonly #guard: OriginGuard | undefined;
+  readonly #host: CallHost;
   #stopping = false;
 
   constructor(options: FrontOptions) {
     this.#options = options;
     this.#guard = originGuard(options.origins);
+    this.#host = {
+      ...options,
+      send: (reply, answer) => {
+        this.#send(reply, answer);
+      },
+      fail: (reply, thrown) => {
+        this.#fail(reply, thrown);
+      },
+    };
   }
 
   /** Adds one route, for every path: which one it is, is read from the path as it came, which Fastify would decode. */
@@ -85,6 +97,8 @@ export class OpenInferenceFront implements Mounted {
   #dispatch(route: Route, request: FastifyRequest, reply: FastifyReply): void {
     switch (route.kind) {
       case "infer":
+        this.#infer(route, request, reply);
+        return;
       case "generate":
       case "generate_stream":
         throw new InferenceError("UNSUPPORTED", "to come");
@@ -105,6 +119,14 @@ export class OpenInferenceFront implements Mounted {
       default:
         this.#send(reply, this.#answerPlain(route));
     }
+  }
+
+  #infer({ name, version }: Route, request: FastifyRequest, reply: FastifyReply): void {
+    const model = this.#options.plane.model(name, version);
+    if (model.config.modelTransactionPolicy?.decoupled === true) {
+      throw new InferenceError("UNSUPPORTED", "HTTP end point doesn't support models with decoupled transaction policy");
+    }
+    new InferCall(this.#host, model, version, request, reply).start();
   }
 
   #answerPlain({ kind, name, version }: Route): WireAnswer {

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { InferRequest, InferResponse } from "../../../protocol/inference.ts";
 import type { BinaryOutputs } from "../../../protocol/http/binary-outputs.ts";
-import { headerLengthName, readHeaderLength } from "../../../protocol/http/header-length.ts";
+import { readHeaderLength } from "../../../protocol/http/header-length.ts";
 import { readRawRequest, type RawInputSpec } from "../../../protocol/http/raw-request.ts";
 import { readInferRequest, type ReadInferRequest } from "../../../protocol/http/read-request.ts";
 import { writeInferResponse, type WrittenBody } from "../../../protocol/http/write-response.ts";
@@ -85,7 +85,7 @@ export class InferCall extends AdmittedCall {
     this.settle();
     const headers: Record<string, string> = { "content-type": contentType };
     // Of the JSON as it is before it is compressed.
-    if (headerLength !== undefined) headers[headerLengthName] = String(headerLength);
+    if (headerLength !== undefined) headers["Inference-Header-Content-Length"] = String(headerLength);
     if (encoding !== undefined) headers["content-encoding"] = encoding;
     this.host.send(this.reply, { status: 200, headers, body });
   }
