@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
 import { InferenceError } from "../../../protocol/inference-error.ts";
+import { modelConfigToJson } from "../../../triton/config-to-json.ts";
 import type { AddressFlags } from "../listener.ts";
 import { originGuard, type OriginGuard } from "../origins.ts";
 import type { CallHost } from "./admitted-call.ts";
@@ -143,7 +144,7 @@ export class OpenInferenceFront implements Mounted {
       case "model-metadata":
         return jsonAnswer(plane.modelMetadata(name, version));
       case "config":
-        return jsonTextAnswer(JSON.stringify(plane.model(name, version).config));
+        return jsonTextAnswer(modelConfigToJson(plane.model(name, version).config));
       case "stats":
         return jsonAnswer({ model_stats: plane.statistics(name, version) });
       default:
