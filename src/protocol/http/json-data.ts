@@ -1,7 +1,8 @@
-import { arrayTypes, type DataType, type TensorData } from "../../tensor/data-type.ts";
+import { arrayTypes, isDataType, type DataType, type TensorData } from "../../tensor/data-type.ts";
 import { InferenceError } from "../inference-error.ts";
 import { tooDeep, type WireValue } from "./lenient-json.ts";
 import { InexactInteger, kindFailure } from "./members.ts";
+import { rawBytes } from "./read-text.ts";
 
 /** How deep the data of a tensor may nest. */
 const maxDataDepth = 100;
@@ -15,24 +16,47 @@ interface Cursor<T> {
   index: number;
 }
 
+/** How a JSON text was read. */
+export interface JsonReading {
+  /** Whether integers beyond 2^53 are bigints in it. */
+  readonly exact: boolean;
+  /** Whether it is UTF-8; see `BodyText`. */
+  readonly sound: boolean;
+}
+
+/** An input's name, and what the wire says it is. */
+interface JsonInput {
+  readonly name: string;
+  readonly dataType: string;
+}
+
 /**
  * The elements of a tensor out of `data`, nested or flat. Integers too large for their data type are cut off, not refused, as Triton
  * does it: 300 is 44 as an INT8.
  *
  * @param size - how many elements the shape has room for; of BYTES that is checked later, when the model is known
- * @param exact - whether integers beyond 2^53 are bigints in `values`
  * @throws InferenceError; InexactInteger where digits were lost
  */
-export function readJsonData(dataType: Exclude<DataType, "FP16" | "BF16">, values: WireValue[], size: number, exact: boolean): TensorData {
+export function readJsonData({ name, dataType }: JsonInput, values: WireValue[], size: number, { exact, sound }: JsonReading): TensorData {
+  if (dataType === "FP16" || dataType === "BF16") {
+    const text = `receiving ${dataType} data via JSON is not supported. Please use the binary data format for input ${name}`;
+    throw new InferenceError("INVALID_ARG", text);
+  }
+  if (!isDataType(dataType)) throw new InferenceError("INVALID_ARG", `invalid datatype for input ${name}`);
   if (dataType === "BYTES") {
     const strings: string[] = [];
     readStrings(strings, values, 1);
-    return strings;
+    return sound ? strings : strings.map(rawBytes);
   }
   const target = new arrayTypes[dataType](size);
   const index = readInto(dataType, target, values, size, exact);
-  if (index < size) throw new InferenceError("INTERNAL", "Failed to parse 'data' field: shape does not match true shape");
+  if (index < size) throw tooShort();
   return target;
+}
+
+/** The failure of data with fewer elements than their shape has room for. */
+export function tooShort(): InferenceError {
+  return new InferenceError("INTERNAL", "Failed to parse 'data' field: shape does not match true shape");
 }
 
 function readInto(dataType: DataType, target: TensorData, values: WireValue[], size: number, exact: boolean): number {

@@ -1,6 +1,7 @@
 import type { DataType, TensorData } from "../../tensor/data-type.ts";
 import { InferenceError } from "../inference-error.ts";
 import type { InferParameter, InferParameters } from "../inference.ts";
+import { decodeBody, rawBytes } from "./read-text.ts";
 
 /** A float as Triton writes it: the digits of the double that it is, always with a fraction or an exponent; NaN and Infinity as such. */
 function floatText(value: number): string {
@@ -12,8 +13,7 @@ function floatText(value: number): string {
 }
 
 /**
- * The elements of a tensor as the inside of a JSON array, flat. Texts are whole; elements that are bytes become text as UTF-8, with
- * U+FFFD for what is none.
+ * The elements of a tensor as the inside of a JSON array, flat.
  *
  * @throws InferenceError `INVALID_ARG` for 16-bit floats, which JSON does not carry
  */
@@ -34,11 +34,21 @@ export function jsonElements(dataType: DataType, data: TensorData): string {
     for (let index = 1; index < data.length; index++) text += "," + String(data[index]);
     return text;
   }
-  const strings = data.map((element) => JSON.stringify(typeof element === "string" ? element : decoder.decode(element)));
-  return strings.join(",");
+  return data.map(stringText).join(",");
 }
 
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+/** A text in quotes. Bytes that are not UTF-8 stand in it as lone surrogates, out of which `wireJson` makes them again. */
+function stringText(element: string | Uint8Array): string {
+  if (typeof element === "string") return JSON.stringify(element);
+  const { text, sound } = decodeBody(element);
+  // JSON.stringify would write out lone surrogates as escapes.
+  return sound ? JSON.stringify(text) : `"${text.replace(/["\\\u0000-\u001f]/g, (character) => JSON.stringify(character).slice(1, -1))}"`;
+}
+
+/** JSON as it goes out: as text, but with the bytes of elements that are not UTF-8 as they are, which is how Triton writes them. */
+export function wireJson(json: string): string | Uint8Array {
+  return rawBytes(json);
+}
 
 function boolElements(data: TensorData): string {
   let text = data[0] ? "true" : "false";
@@ -52,12 +62,13 @@ export function jsonParameters(parameters: InferParameters | undefined): string 
   let text = "";
   for (const name of Object.keys(parameters)) {
     const value = parameters[name];
-    if (value !== undefined) text += `${text === "" ? "" : ","}${JSON.stringify(name)}:${parameterText(value)}`;
+    if (value !== undefined) text += `${text === "" ? "" : ","}${JSON.stringify(name)}:${jsonParameter(value)}`;
   }
   return text === "" ? undefined : `{${text}}`;
 }
 
-function parameterText(value: InferParameter): string {
+/** One parameter as JSON. */
+export function jsonParameter(value: InferParameter): string {
   if (typeof value === "bigint") return String(value);
   return typeof value === "number" && !Number.isInteger(value) ? floatText(value) : JSON.stringify(value);
 }

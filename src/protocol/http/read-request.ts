@@ -1,12 +1,13 @@
 import { arrayTypes, isDataType } from "../../tensor/data-type.ts";
-import type { InferInput, InferParameter, InferParameters, InferRequest, RequestedOutput } from "../inference.ts";
+import type { InferInput, InferParameters, InferRequest, RequestedOutput } from "../inference.ts";
 import { InferenceError } from "../inference-error.ts";
 import { noBinaryOutputs, type BinaryOutputs } from "./binary-outputs.ts";
 import { headerLengthOutOfRange } from "./header-length.ts";
-import { readJsonData } from "./json-data.ts";
-import { parseLenientJson, type WireValue } from "./lenient-json.ts";
-import { arrayMember, booleanOf, InexactInteger, isObject, kindFailure, memberOf, stringMember, unsignedOf } from "./members.ts";
-import { checkDepth, decodeBody, rawBytes } from "./read-text.ts";
+import { readJsonData, tooShort, type JsonReading } from "./json-data.ts";
+import type { WireValue } from "./lenient-json.ts";
+import { arrayMember, booleanOf, isObject, kindFailure, memberOf, stringMember, unsignedOf } from "./members.ts";
+import { readRequestParameters, readTensorParameters } from "./parameters.ts";
+import { readJsonBody } from "./read-json.ts";
 
 /** What the path of a request names. */
 export interface InferTarget {
@@ -22,13 +23,9 @@ export interface ReadInferRequest {
 }
 
 /** What is known while a body is read. */
-interface Reading {
+interface Reading extends JsonReading {
   readonly target: InferTarget;
   readonly body: Uint8Array;
-  /** Whether integers beyond 2^53 are bigints in what was parsed. */
-  readonly exact: boolean;
-  /** Whether the JSON is UTF-8. */
-  readonly sound: boolean;
   /** Where the next binary tensor begins. */
   offset: number;
 }
@@ -46,33 +43,7 @@ export function readInferRequest(body: Uint8Array, headerLength: number | undefi
   const jsonLength = headerLength ?? body.byteLength;
   if (!(jsonLength >= 0 && jsonLength <= body.byteLength)) throw headerLengthOutOfRange(String(headerLength), body.byteLength);
   const json = jsonLength === body.byteLength ? body : body.subarray(0, jsonLength);
-  return readJsonBody(json, (value, exact, sound) => readRequest(value, { target, body, exact, sound, offset: jsonLength }));
-}
-
-/**
- * Parses JSON and reads it with `read`, a second time where `JSON.parse` has lost digits that matter, or does not know what Triton knows.
- *
- * @throws InferenceError
- */
-export function readJsonBody<T>(json: Uint8Array, read: (value: WireValue, exact: boolean, sound: boolean) => T): T {
-  checkDepth(json);
-  const { text, sound } = decodeBody(json);
-  const parsed = parseFast(text);
-  if (parsed === undefined) return read(parseLenientJson(text), true, sound);
-  try {
-    return read(parsed, false, sound);
-  } catch (thrown) {
-    if (!(thrown instanceof InexactInteger)) throw thrown;
-    return read(parseLenientJson(text), true, sound);
-  }
-}
-
-function parseFast(text: string): WireValue | undefined {
-  try {
-    return JSON.parse(text) as WireValue;
-  } catch {
-    return undefined;
-  }
+  return readJsonBody(json, (value, how) => readRequest(value, { target, body, ...how, offset: jsonLength }));
 }
 
 function readRequest(value: WireValue, reading: Reading): ReadInferRequest {
@@ -98,61 +69,6 @@ function readRequest(value: WireValue, reading: Reading): ReadInferRequest {
   return { request: { modelName, modelVersion, id, parameters, inputs, outputs }, binaryOutputs };
 }
 
-/** Parameters of a request; those that are about its encoding stay behind. */
-function readRequestParameters(value: WireValue, exact: boolean): InferParameters {
-  if (!isObject(value)) throw kindFailure("failed to get request params.", "get members for non-object");
-  const parameters: Record<string, InferParameter> = {};
-  for (const name of Object.keys(value)) {
-    const member = value[name] ?? null;
-    const what = `Unable to parse '${name}'`;
-    switch (name) {
-      case "binary_data_output":
-        booleanOf(member, what);
-        continue;
-      case "sequence_start":
-      case "sequence_end":
-        booleanOf(member, what);
-        break;
-      case "sequence_id":
-        if (typeof member !== "string" && !isUnsigned(member)) throw kindFailure(what, "JSON non-string as string");
-        break;
-      case "priority":
-      case "timeout":
-        unsignedOf(member, what);
-        break;
-      default:
-        if (name.startsWith("triton_")) throw reservedParameter();
-    }
-    setParameter(parameters, name, readParameter(name, member, exact));
-  }
-  return parameters;
-}
-
-/** The failure of a parameter that only Triton itself may set. */
-export function reservedParameter(): InferenceError {
-  const text = "parameter keys starting with 'triton_' are reserved for Triton usage and should not be specified.";
-  return new InferenceError("INVALID_ARG", text);
-}
-
-/** @throws InferenceError `INVALID_ARG` for a list, an object or null */
-export function readParameter(name: string, value: WireValue, exact: boolean): InferParameter {
-  if (typeof value === "object") {
-    throw new InferenceError("INVALID_ARG", `parameter '${name}' has invalid type. It should be either 'int', 'bool', or 'string'.`);
-  }
-  if (!exact && typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value)) throw new InexactInteger();
-  return value;
-}
-
-/** Assigned, one named "__proto__" would be the object's prototype. */
-export function setParameter(parameters: Record<string, InferParameter>, name: string, value: InferParameter): void {
-  if (name === "__proto__") Object.defineProperty(parameters, name, { value, enumerable: true });
-  else parameters[name] = value;
-}
-
-function isUnsigned(value: WireValue): boolean {
-  return typeof value === "bigint" ? value >= 0n : typeof value === "number" && Number.isInteger(value) && value >= 0;
-}
-
 function readInput(value: WireValue, reading: Reading): InferInput {
   const given = memberOf(value, "parameters");
   const byteSize = memberOf(given, "binary_data_size");
@@ -161,7 +77,7 @@ function readInput(value: WireValue, reading: Reading): InferInput {
   const name = stringMember(value, "name");
   const dataType = stringMember(value, "datatype");
   const shape = readShape(value);
-  const parameters = isObject(given) ? readInputParameters(given, reading.exact) : undefined;
+  const parameters = isObject(given) ? readTensorParameters(given, reading.exact) : undefined;
   if (byteSize !== undefined) {
     const bytes = takeBytes(name, unsignedOf(byteSize, "Unable to parse 'binary_data_size'"), reading);
     return { name, dataType, shape, parameters, bytes };
@@ -174,24 +90,10 @@ function readInput(value: WireValue, reading: Reading): InferInput {
   // Triton reads no data where the shape has no room for any.
   if (size === 0) return { name, dataType, shape, parameters, bytes: new Uint8Array(0) };
   const values = arrayMember(value, "data");
-  if (!isDataType(dataType)) throw new InferenceError("INVALID_ARG", `invalid datatype for input ${name}`);
-  if (dataType === "FP16" || dataType === "BF16") {
-    const text = `receiving ${dataType} data via JSON is not supported. Please use the binary data format for input ${name}`;
-    throw new InferenceError("INVALID_ARG", text);
-  }
   // Each element takes a byte of the body at least: a shape alone can't make this reserve memory.
-  const room = dataType === "BYTES" ? size : Math.min(size, reading.body.byteLength);
-  const data = readJsonData(dataType, values, room, reading.exact);
-  if (room !== size) throw new InferenceError("INTERNAL", "Failed to parse 'data' field: shape does not match true shape");
-  if (dataType === "BYTES" && !reading.sound && Array.isArray(data)) {
-    return {
-      name,
-      dataType,
-      shape,
-      parameters,
-      data: data.map((element: string | Uint8Array) => (typeof element === "string" ? rawBytes(element) : element)),
-    };
-  }
+  const room = Math.min(size, reading.body.byteLength);
+  const data = readJsonData({ name, dataType }, values, room, reading);
+  if (room !== size && dataType !== "BYTES") throw tooShort();
   return { name, dataType, shape, parameters, data };
 }
 
@@ -227,20 +129,6 @@ function elementCount(name: string, dataType: string, shape: readonly number[]):
   return size;
 }
 
-function readInputParameters(value: WireValue, exact: boolean): InferParameters | undefined {
-  if (!isObject(value)) return undefined;
-  const parameters: Record<string, InferParameter> = {};
-  let any = false;
-  for (const name of Object.keys(value)) {
-    const member = value[name] ?? null;
-    // Triton looks at none but its own, so what they are is nobody's concern.
-    if (name === "binary_data_size" || name === "binary_data" || name === "classification" || typeof member === "object") continue;
-    setParameter(parameters, name, readParameter(name, member, exact));
-    any = true;
-  }
-  return any ? parameters : undefined;
-}
-
 function takeBytes(name: string, byteSize: number, reading: Reading): Uint8Array {
   const left = reading.body.byteLength - reading.offset;
   if (byteSize > left) {
@@ -267,7 +155,7 @@ function readOutput(value: WireValue, named: Map<string, boolean>, exact: boolea
   const classification = classes === undefined ? undefined : unsignedOf(classes, "Unable to set 'classification'");
   if (shared) throw new InferenceError("UNSUPPORTED", sharedMemoryOff);
   named.set(name, binary !== undefined && booleanOf(binary, "Unable to parse 'binary_data'"));
-  const parameters = isObject(given) ? readInputParameters(given, exact) : undefined;
+  const parameters = isObject(given) ? readTensorParameters(given, exact) : undefined;
   // 0 means the same as none at all.
   return { name, classification: classification === 0 ? undefined : classification, parameters };
 }

@@ -5,6 +5,9 @@ const encoder = new TextEncoder();
 // Bodies below this can't hold enough brackets to be a burden.
 const harmlessLength = 65_536;
 const maxDepth = 500;
+// With `u` these match lone surrogates alone.
+const escapedBytes = /[\udc80-\udcff]/u;
+const escapedRuns = /([\udc80-\udcff]+)/u;
 
 /** A body as text. */
 export interface BodyText {
@@ -56,14 +59,19 @@ function sequenceLength(bytes: Uint8Array, at: number): number {
 
 /** A text of a body that is not `sound`: itself, or its bytes where some of them are not UTF-8. */
 export function rawBytes(text: string): string | Uint8Array {
-  if (!/[\udc80-\udcff]/u.test(text)) return text;
-  const bytes: number[] = [];
-  for (const character of text) {
-    const code = character.codePointAt(0) ?? 0;
-    if (code >= 0xdc80 && code <= 0xdcff) bytes.push(code - 0xdc00);
-    else bytes.push(...encoder.encode(character));
+  if (!escapedBytes.test(text)) return text;
+  const parts = text.split(escapedRuns).map((part, index) => (index % 2 === 0 ? encoder.encode(part) : unescapeRun(part)));
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    bytes.set(part, offset);
+    offset += part.length;
   }
-  return Uint8Array.from(bytes);
+  return bytes;
+}
+
+function unescapeRun(run: string): Uint8Array {
+  return Uint8Array.from(run, (character) => character.charCodeAt(0) - 0xdc00);
 }
 
 /**

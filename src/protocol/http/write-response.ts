@@ -1,7 +1,7 @@
 import { bytesOfData } from "../elements.ts";
 import type { InferOutput, InferResponse } from "../inference.ts";
 import { isBinary, type BinaryOutputs } from "./binary-outputs.ts";
-import { jsonElements, jsonParameters } from "./json-values.ts";
+import { jsonElements, jsonParameters, wireJson } from "./json-values.ts";
 
 /** A body on its way out. */
 export interface WrittenBody {
@@ -35,8 +35,9 @@ export function writeInferResponse(response: InferResponse, binaryOutputs: Binar
     json += isBinary(binaryOutputs, output.name) ? binaryTensor(output, chunks) : jsonTensor(output);
   }
   json += "]}";
-  if (chunks.length === 0) return { json, chunks, headerLength: undefined, contentType: "application/json" };
-  const bytes = encoder.encode(json);
+  const wire = response.outputs.some(({ dataType }) => dataType === "BYTES") ? wireJson(json) : json;
+  if (chunks.length === 0) return { json: wire, chunks, headerLength: undefined, contentType: "application/json" };
+  const bytes = typeof wire === "string" ? encoder.encode(wire) : wire;
   return { json: bytes, chunks, headerLength: bytes.byteLength, contentType: "application/octet-stream" };
 }
 
