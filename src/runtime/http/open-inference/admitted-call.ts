@@ -13,7 +13,11 @@ export interface CallHost {
   readonly maxBinaryBytes: number;
   readonly headerForwardPattern: RegExp | undefined;
   send(reply: FastifyReply, answer: WireAnswer): void;
+  /** Sends the head of an answer that goes on for a while. */
+  begin(reply: FastifyReply, status: number, headers: WireAnswer["headers"]): void;
   fail(reply: FastifyReply, thrown: unknown): void;
+  /** Logs a failure that was not foreseen. */
+  note(thrown: unknown): void;
 }
 
 /** How the body of a call is read. */

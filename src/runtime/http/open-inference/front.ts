@@ -4,8 +4,9 @@ import { modelConfigToJson } from "../../../triton/config-to-json.ts";
 import type { AddressFlags } from "../listener.ts";
 import { originGuard, type OriginGuard } from "../origins.ts";
 import type { CallHost } from "./admitted-call.ts";
-import { emptyAnswer, failureAnswer, jsonAnswer, jsonTextAnswer, refusal, sendAnswer, type WireAnswer } from "./answer.ts";
+import { beginAnswer, emptyAnswer, failureAnswer, jsonAnswer, jsonTextAnswer, refusal, sendAnswer, type WireAnswer } from "./answer.ts";
 import { isUnforeseen, RouteFailure } from "./failure.ts";
+import { GenerateCall } from "./generate-call.ts";
 import { InferCall } from "./infer-call.ts";
 import { readJsonBody } from "./json-body.ts";
 import type { FrontOptions } from "./options.ts";
@@ -35,8 +36,14 @@ export class OpenInferenceFront implements Mounted {
       send: (reply, answer) => {
         this.#send(reply, answer);
       },
+      begin: (reply, status, headers) => {
+        beginAnswer(reply, status, headers, undefined, this.#stopping);
+      },
       fail: (reply, thrown) => {
         this.#fail(reply, thrown);
+      },
+      note: (thrown) => {
+        this.#note(thrown);
       },
     };
   }
@@ -102,7 +109,8 @@ export class OpenInferenceFront implements Mounted {
         return;
       case "generate":
       case "generate_stream":
-        throw new InferenceError("UNSUPPORTED", "to come");
+        this.#generate(route, request, reply);
+        return;
       case "index":
       case "load":
       case "unload":
@@ -128,6 +136,13 @@ export class OpenInferenceFront implements Mounted {
       throw new InferenceError("UNSUPPORTED", "HTTP end point doesn't support models with decoupled transaction policy");
     }
     new InferCall(this.#host, model, version, request, reply).start();
+  }
+
+  #generate({ kind, name, version }: Route, request: FastifyRequest, reply: FastifyReply): void {
+    const { plane } = this.#options;
+    const { inputs } = plane.modelMetadata(name, version);
+    const target = { model: plane.model(name, version), version, inputs, streaming: kind === "generate_stream" };
+    new GenerateCall(this.#host, target, request, reply).start();
   }
 
   #answerPlain({ kind, name, version }: Route): WireAnswer {
@@ -184,7 +199,11 @@ export class OpenInferenceFront implements Mounted {
   }
 
   #fail(reply: FastifyReply, thrown: unknown): void {
-    if (isUnforeseen(thrown)) this.logUnforeseen(thrown);
+    this.#note(thrown);
     this.#send(reply, failureAnswer(thrown));
+  }
+
+  #note(thrown: unknown): void {
+    if (isUnforeseen(thrown)) this.logUnforeseen(thrown);
   }
 }

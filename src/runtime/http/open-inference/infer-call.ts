@@ -50,7 +50,8 @@ export class InferCall extends AdmittedCall {
   #read(body: Uint8Array): ReadInferRequest {
     const target = { modelName: this.model.name, modelVersion: this.#version };
     const headerLength = readHeaderLength(this.#headerLength, body.byteLength);
-    return headerLength === 0 ? readRawRequest(body, rawInputs(this.model), target) : readInferRequest(body, headerLength, target);
+    if (headerLength > 0) return readInferRequest(plainView(body), headerLength, target);
+    return readRawRequest(plainView(body), rawInputs(this.model), target);
   }
 
   #withHeaders(request: InferRequest): InferRequest {
@@ -89,6 +90,11 @@ export class InferCall extends AdmittedCall {
     if (encoding !== undefined) headers["content-encoding"] = encoding;
     this.host.send(this.reply, { status: 200, headers, body });
   }
+}
+
+/** What Node calls a Buffer has a `slice` that shares memory, unlike that of every other array of bytes. */
+function plainView(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function bodyOf({ json, chunks }: WrittenBody): WireAnswer["body"] {
