@@ -54,7 +54,8 @@ export class OpenInferenceFront implements Mounted {
       this.#handle(request, reply);
     };
     app.route({
-      method: methods,
+      // Where pages may call, theirs is the plugin that answers them.
+      method: methods.filter((method) => !app.hasRoute({ method, url: "*" })),
       url: "*",
       // It returns nothing: Fastify would take a reply for a promise.
       handler,
@@ -163,7 +164,10 @@ export class OpenInferenceFront implements Mounted {
       case "stats":
         return jsonAnswer({ model_stats: plane.statistics(name, version) });
       default:
-        throw new InferenceError("UNSUPPORTED", "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable.");
+        throw new InferenceError(
+          "UNSUPPORTED",
+          "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable.",
+        );
     }
   }
 

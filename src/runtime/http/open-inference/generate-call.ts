@@ -9,7 +9,11 @@ import { AdmittedCall, type CallHost } from "./admitted-call.ts";
 import { jsonTextAnswer } from "./answer.ts";
 import { failureBody, httpStatusOf } from "./failure.ts";
 
-const eventHeaders = { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no" } as const;
+const eventHeaders = {
+  "content-type": "text/event-stream; charset=utf-8",
+  "cache-control": "no-cache",
+  "x-accel-buffering": "no",
+} as const;
 
 /** What a path of the generate routes asks for. */
 export interface GenerateTarget {

@@ -200,7 +200,13 @@ const rows: readonly Row[] = [
     status: 400,
     error: "unexpected size for input 'INPUT', expecting 4 additional bytes for model 'echo'",
   },
-  { name: "a binary body that is too long", path: echo, ...surplus, status: 400, error: "unexpected additional input data for model 'echo'" },
+  {
+    name: "a binary body that is too long",
+    path: echo,
+    ...surplus,
+    status: 400,
+    error: "unexpected additional input data for model 'echo'",
+  },
   {
     name: "a header length that is none",
     path: echo,
@@ -225,7 +231,14 @@ const rows: readonly Row[] = [
     status: 400,
     error: /exceeds the maximum allowed input size of 67108864 bytes/,
   },
-  { name: "an unknown compression", path: echo, body: "{}", headers: { "content-encoding": "br" }, status: 501, error: "Unsupported compression type" },
+  {
+    name: "an unknown compression",
+    path: echo,
+    body: "{}",
+    headers: { "content-encoding": "br" },
+    status: 501,
+    error: "Unsupported compression type",
+  },
   {
     name: "broken gzip",
     path: echo,
@@ -280,7 +293,13 @@ const rows: readonly Row[] = [
     status: 500,
     error: "Unable to parse 'unload_dependents': attempt to access JSON non-boolean as boolean",
   },
-  { name: "an index of broken JSON", path: "/v2/repository/index", body: "{", status: 500, error: /^failed to parse the request JSON buffer: / },
+  {
+    name: "an index of broken JSON",
+    path: "/v2/repository/index",
+    body: "{",
+    status: 500,
+    error: /^failed to parse the request JSON buffer: /,
+  },
   {
     name: "tracing of an unknown model",
     method: "GET",
@@ -359,7 +378,9 @@ describe("what there is to read", () => {
     await served.post("/v2/models/add/infer", addRequest([1], [2]));
     const read = async (path: string): Promise<readonly Record<string, unknown>[]> =>
       ((await (await fetch(served.url + path)).json()) as { readonly model_stats: readonly Record<string, unknown>[] }).model_stats;
-    expect(await read("/v2/models/add/stats")).toMatchObject([{ name: "add", version: "1", inference_stats: { cache_miss: { count: 0, ns: 0 } } }]);
+    expect(await read("/v2/models/add/stats")).toMatchObject([
+      { name: "add", version: "1", inference_stats: { cache_miss: { count: 0, ns: 0 } } },
+    ]);
     expect(await read("/v2/models/add/versions/1/stats")).toMatchObject([{ name: "add", version: "1" }]);
     expect((await read("/v2/models/stats")).length).toBe(served.plane.models.size);
   });
@@ -379,7 +400,10 @@ describe("what there is to read", () => {
     expect(await index.json()).toContainEqual({ name: "add", version: "1", state: "READY" });
     expect(served.plane.asked.at(-1)).toEqual(["index", true]);
     const file = Buffer.from("the model").toString("base64");
-    const load = await served.post("/v2/repository/models/add/load", JSON.stringify({ parameters: { config: "{}", "file:1/model.ts": file } }));
+    const load = await served.post(
+      "/v2/repository/models/add/load",
+      JSON.stringify({ parameters: { config: "{}", "file:1/model.ts": file } }),
+    );
     expect([load.status, await load.text()]).toEqual([200, ""]);
     expect(served.plane.asked.at(-1)).toEqual(["load", "add", "{}", [["1/model.ts", "the model"]]]);
     const unload = await served.post("/v2/repository/models/nobody/unload", '{"parameters":{"unload_dependents":true}}');

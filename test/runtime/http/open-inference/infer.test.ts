@@ -22,7 +22,11 @@ const split = (answer: Response, body: Uint8Array): readonly [unknown, Uint8Arra
 };
 
 /** As fetch would not: with what comes back as it is. */
-async function bare(path: string, body: Uint8Array, headers: Record<string, string>): Promise<{ readonly headers: NodeJS.Dict<string | string[]>; readonly body: Buffer; readonly status: number }> {
+async function bare(
+  path: string,
+  body: Uint8Array,
+  headers: Record<string, string>,
+): Promise<{ readonly headers: NodeJS.Dict<string | string[]>; readonly body: Buffer; readonly status: number }> {
   const sent = httpRequest(served.url + path, { method: "POST", headers: { ...headers, "content-length": body.byteLength } });
   sent.end(body);
   const [answer] = (await once(sent, "response")) as [import("node:http").IncomingMessage];
@@ -172,7 +176,10 @@ describe("compression", () => {
     const answer = await small.post(add, gzipSync(Buffer.alloc(20_000_000)), { "content-encoding": "gzip" });
     expect([answer.status, await answer.json()]).toEqual([
       400,
-      { error: "decompressed request exceeds the maximum allowed input size of 100000 bytes. Use --http-max-input-size to increase the limit." },
+      {
+        error:
+          "decompressed request exceeds the maximum allowed input size of 100000 bytes. Use --http-max-input-size to increase the limit.",
+      },
     ]);
     expect(small.plane.models.get("add")).toMatchObject({ inside: 0 });
   });
@@ -186,7 +193,9 @@ describe("limits", () => {
     expect((await small.post(add, text)).status).toBe(400);
     expect(model?.callers.length).toBe(0);
     using connection = await openRaw(small.port);
-    connection.write(`POST ${add} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n800\r\n${"x".repeat(0x800)}\r\n0\r\n\r\n`);
+    connection.write(
+      `POST ${add} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n800\r\n${"x".repeat(0x800)}\r\n0\r\n\r\n`,
+    );
     const answer = parseAnswer(await connection.closed);
     expect(await answer.json()).toEqual({
       error: "request size exceeds the maximum allowed input size of 1000 bytes. Use --http-max-input-size to increase the limit.",

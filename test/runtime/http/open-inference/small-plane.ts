@@ -8,7 +8,10 @@ import type { InferAdmission, InferCaller, LoadOverrides, ModelPlane, ServedMode
 import type { ModelConfig } from "../../../../src/triton/model-config.ts";
 
 /** What a model computes: any number of sets of outputs. */
-export type Compute = (request: InferRequest, signal: AbortSignal) => AsyncIterable<readonly InferOutput[]> | Promise<readonly InferOutput[]>;
+export type Compute = (
+  request: InferRequest,
+  signal: AbortSignal,
+) => AsyncIterable<readonly InferOutput[]> | Promise<readonly InferOutput[]>;
 
 const zero = { count: 0, ns: 0 };
 
@@ -104,7 +107,14 @@ export class SmallPlane implements ModelPlane {
   isReady = true;
   /** Known, and not ready. */
   readonly loading: ReadonlySet<string> = new Set(["loading"]);
-  #trace: Settings = { trace_level: ["OFF"], trace_rate: "1000", trace_count: "-1", log_frequency: "0", trace_file: "", trace_mode: "triton" };
+  #trace: Settings = {
+    trace_level: ["OFF"],
+    trace_rate: "1000",
+    trace_count: "-1",
+    log_frequency: "0",
+    trace_file: "",
+    trace_mode: "triton",
+  };
   #log: Settings = { log_file: "", log_info: true, log_warning: true, log_error: true, log_verbose_level: 0, log_format: "default" };
 
   constructor(models: readonly SmallModel[]) {
@@ -170,7 +180,12 @@ export class SmallPlane implements ModelPlane {
   }
   async load(repository: string, name: string, overrides: LoadOverrides): Promise<void> {
     this.#checkRepository(repository);
-    this.asked.push(["load", name, overrides.config, [...(overrides.files ?? [])].map(([path, bytes]) => [path, Buffer.from(bytes).toString()])]);
+    this.asked.push([
+      "load",
+      name,
+      overrides.config,
+      [...(overrides.files ?? [])].map(([path, bytes]) => [path, Buffer.from(bytes).toString()]),
+    ]);
     if (!this.models.has(name)) throw new InferenceError("INTERNAL", `failed to load '${name}', failed to poll from model repository`);
     await Promise.resolve();
   }

@@ -46,7 +46,10 @@ export function addRequest(left: readonly number[], right: readonly number[], mo
 }
 
 /** A body of JSON and binary tensors, and the header that tells them apart. */
-export function binaryBody(json: object, ...tensors: readonly Uint8Array[]): { readonly body: Uint8Array; readonly headers: Record<string, string> } {
+export function binaryBody(
+  json: object,
+  ...tensors: readonly Uint8Array[]
+): { readonly body: Uint8Array; readonly headers: Record<string, string> } {
   const head = Buffer.from(JSON.stringify(json));
   return { body: Buffer.concat([head, ...tensors]), headers: { "inference-header-content-length": String(head.byteLength) } };
 }
