@@ -49,13 +49,12 @@ export class OpenInferenceFront implements Mounted {
   }
 
   /** Adds one route, for every path: which one it is, is read from the path as it came, which Fastify would decode. */
-  mount(app: FastifyInstance): void {
+  mount(app: FastifyInstance, preflight: boolean): void {
     const handler = (request: FastifyRequest, reply: FastifyReply): void => {
       this.#handle(request, reply);
     };
     app.route({
-      // Where pages may call, theirs is the plugin that answers them.
-      method: methods.filter((method) => !app.hasRoute({ method, url: "*" })),
+      method: methods.filter((method) => method !== "OPTIONS" || !preflight),
       url: "*",
       // It returns nothing: Fastify would take a reply for a promise.
       handler,

@@ -27,8 +27,8 @@ export interface GuardedListenerOptions {
 export interface Mounted {
   readonly defaultPort: number;
   readonly flags: AddressFlags;
-  /** Adds its routes. */
-  mount(app: FastifyInstance): void;
+  /** Adds its routes. @param preflight - OPTIONS is answered already, for pages of other origins */
+  mount(app: FastifyInstance, preflight: boolean): void;
   /** What everybody may ask, whoever they are. */
   isPublic(method: string, path: string): boolean;
   /** Something went wrong that a client is told nothing of. */
@@ -76,7 +76,7 @@ export class GuardedListener {
     // Before the routes: only what comes after a hook gets it.
     if (corsOrigins.length > 0) await addCors(app, corsOrigins);
     if (auth !== undefined) this.#guard(app, (this.#tokens = new TokenFile(auth.tokenFile, log)));
-    this.#front.mount(app);
+    this.#front.mount(app, corsOrigins.length > 0);
     try {
       this.#url = await listen(app, { host: this.#host, port: this.#port, tls, flags: this.#front.flags });
     } catch (thrown) {
