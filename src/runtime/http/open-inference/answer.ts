@@ -40,18 +40,25 @@ export function refusal(status: 404 | 405, headers: Readonly<Record<string, stri
   return { status, headers: { "content-type": "text/plain", ...headers }, body: JSON.stringify({ error }) };
 }
 
-/**
- * Sends an answer, on the response itself: a reply's own `send` goes through hooks that nobody has set, and takes one piece.
- *
- * @param last - the connection is to be closed
- */
-export function sendAnswer(reply: FastifyReply, answer: WireAnswer, last: boolean): void {
+/** What holds of all answers of a connection's front. */
+export interface Sending {
+  /** The connection is to be closed. */
+  readonly last: boolean;
+  /** Hooks (CORS) may have set headers. To ask for them costs each small request something. */
+  readonly hooked: boolean;
+}
+
+/** With whatever hooks have set. */
+export const plainSending: Sending = { last: false, hooked: true };
+
+/** Sends an answer, on the response itself: a reply's own `send` goes through hooks that nobody has set, and takes one piece. */
+export function sendAnswer(reply: FastifyReply, answer: WireAnswer, sending: Sending): void {
   const { body } = answer;
   const { raw: response } = reply;
   const { raw: message } = reply.request;
   if (response.destroyed || response.headersSent) return;
   if (!message.complete) discardRest(message, restBytes);
-  beginAnswer(reply, answer.status, answer.headers, lengthOf(body), last);
+  beginAnswer(reply, answer, lengthOf(body), sending);
   if (typeof body === "string" || body instanceof Uint8Array) {
     response.end(body);
     return;
@@ -63,22 +70,21 @@ export function sendAnswer(reply: FastifyReply, answer: WireAnswer, last: boolea
   response.uncork();
 }
 
-/** Writes the head of an answer, with what hooks (CORS) have set. @param length - undefined for one that goes on for a while */
+/** Writes the head of an answer. @param length - undefined for one that goes on for a while */
 export function beginAnswer(
   reply: FastifyReply,
-  status: number,
-  headers: Readonly<Record<string, string>>,
+  { status, headers }: Pick<WireAnswer, "status" | "headers">,
   length: number | undefined,
-  last: boolean,
+  { last, hooked }: Sending,
 ): void {
   const head: string[] = [];
   for (const name in headers) head.push(name, headers[name] ?? "");
   if (length !== undefined) head.push("content-length", String(length));
   if (last) head.push("connection", "close");
-  const set = reply.getHeaders();
-  for (const name in set) {
-    const value = set[name];
-    if (value !== undefined) head.push(name, Array.isArray(value) ? value.join(", ") : String(value));
+  if (hooked) {
+    for (const [name, value] of Object.entries(reply.getHeaders())) {
+      if (value !== undefined) head.push(name, Array.isArray(value) ? value.join(", ") : String(value));
+    }
   }
   reply.raw.writeHead(status, head);
 }

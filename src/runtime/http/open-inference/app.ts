@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import { fastify, type FastifyContentTypeParser, type FastifyInstance, type FastifyServerOptions } from "fastify";
 import { InferenceError } from "../../../protocol/inference-error.ts";
 import type { TlsMaterial } from "../app.ts";
-import { failureAnswer, refusal, sendAnswer, type WireAnswer } from "./answer.ts";
+import { failureAnswer, plainSending, refusal, sendAnswer, type WireAnswer } from "./answer.ts";
 
 const headersTimeoutMs = 10_000;
 const idleTimeoutMs = 72_000;
@@ -23,7 +23,7 @@ export function createModelApp(tls: TlsMaterial | undefined, onUnforeseen: (thro
     exposeHeadRoutes: false,
     frameworkErrors: (_error, _request, reply) => {
       // A path that can't be decoded; hooks have not seen it, so nothing is told of what there is.
-      sendAnswer(reply, refusal(404), false);
+      sendAnswer(reply, refusal(404), plainSending);
     },
     clientErrorHandler: answerGarbage,
   };
@@ -35,11 +35,11 @@ export function createModelApp(tls: TlsMaterial | undefined, onUnforeseen: (thro
       : (fastify({ ...options, https: { ...tls, ...serverOptions } } as FastifyServerOptions) as FastifyInstance);
   leaveBodies(app);
   app.setNotFoundHandler((_request, reply) => {
-    sendAnswer(reply, refusal(404), false);
+    sendAnswer(reply, refusal(404), plainSending);
   });
   app.setErrorHandler((thrown: unknown, _request, reply) => {
     onUnforeseen(thrown);
-    sendAnswer(reply, failureAnswer(thrown), false);
+    sendAnswer(reply, failureAnswer(thrown), plainSending);
   });
   return app;
 }

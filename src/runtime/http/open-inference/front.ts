@@ -4,7 +4,17 @@ import { modelConfigToJson } from "../../../triton/config-to-json.ts";
 import type { AddressFlags } from "../listener.ts";
 import { originGuard, type OriginGuard } from "../origins.ts";
 import type { CallHost } from "./admitted-call.ts";
-import { beginAnswer, emptyAnswer, failureAnswer, jsonAnswer, jsonTextAnswer, refusal, sendAnswer, type WireAnswer } from "./answer.ts";
+import {
+  beginAnswer,
+  emptyAnswer,
+  failureAnswer,
+  jsonAnswer,
+  jsonTextAnswer,
+  refusal,
+  sendAnswer,
+  type Sending,
+  type WireAnswer,
+} from "./answer.ts";
 import { isUnforeseen, RouteFailure } from "./failure.ts";
 import { GenerateCall } from "./generate-call.ts";
 import { InferCall } from "./infer-call.ts";
@@ -26,7 +36,7 @@ export class OpenInferenceFront implements Mounted {
   readonly #options: FrontOptions;
   readonly #guard: OriginGuard | undefined;
   readonly #host: CallHost;
-  #stopping = false;
+  #sending: Sending = { last: false, hooked: false };
 
   constructor(options: FrontOptions) {
     this.#options = options;
@@ -37,7 +47,7 @@ export class OpenInferenceFront implements Mounted {
         this.#send(reply, answer);
       },
       begin: (reply, status, headers) => {
-        beginAnswer(reply, status, headers, undefined, this.#stopping);
+        beginAnswer(reply, { status, headers }, undefined, this.#sending);
       },
       fail: (reply, thrown) => {
         this.#fail(reply, thrown);
@@ -50,6 +60,7 @@ export class OpenInferenceFront implements Mounted {
 
   /** Adds one route, for every path: which one it is, is read from the path as it came, which Fastify would decode. */
   mount(app: FastifyInstance, preflight: boolean): void {
+    this.#sending = { ...this.#sending, hooked: preflight };
     const handler = (request: FastifyRequest, reply: FastifyReply): void => {
       this.#handle(request, reply);
     };
@@ -72,7 +83,7 @@ export class OpenInferenceFront implements Mounted {
 
   /** From now on answers tell that their connection is closed, and the server is neither alive nor ready. */
   beginStop(): void {
-    this.#stopping = true;
+    this.#sending = { ...this.#sending, last: true };
   }
 
   /** A client reads nothing of what was not foreseen. */
@@ -172,7 +183,7 @@ export class OpenInferenceFront implements Mounted {
 
   #health(isSo: boolean): WireAnswer {
     // Nobody is to send more to a server that ends.
-    if (this.#stopping) return emptyAnswer(503);
+    if (this.#sending.last) return emptyAnswer(503);
     return emptyAnswer(isSo ? 200 : 400);
   }
 
@@ -198,7 +209,7 @@ export class OpenInferenceFront implements Mounted {
   }
 
   #send(reply: FastifyReply, answer: WireAnswer): void {
-    sendAnswer(reply, answer, this.#stopping);
+    sendAnswer(reply, answer, this.#sending);
   }
 
   #fail(reply: FastifyReply, thrown: unknown): void {

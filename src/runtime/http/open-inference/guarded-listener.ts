@@ -4,7 +4,7 @@ import type { Logger } from "../../../service/service.ts";
 import { closeListener, isLoopback, listen, readTls, type AddressFlags, type TlsFiles } from "../listener.ts";
 import { OpenAnswers } from "../open-answers.ts";
 import { TokenFile } from "../tokens.ts";
-import { failureAnswer, sendAnswer } from "./answer.ts";
+import { failureAnswer, plainSending, sendAnswer } from "./answer.ts";
 import { createModelApp } from "./app.ts";
 
 /** Where the listeners of a model server listen, and for whom. */
@@ -106,7 +106,7 @@ export class GuardedListener {
         return;
       }
       const text = "This server asks for a token: send the header `authorization: Bearer <token>`.";
-      sendAnswer(reply, failureAnswer(new ServableError("unauthenticated", text)), false);
+      sendAnswer(reply, failureAnswer(new ServableError("unauthenticated", text)), plainSending);
     });
   }
 }

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import type { Registry } from "prom-client";
 import type { AddressFlags } from "../listener.ts";
-import { failureAnswer, sendAnswer, type WireAnswer } from "./answer.ts";
+import { failureAnswer, plainSending, sendAnswer, type WireAnswer } from "./answer.ts";
 import { GuardedListener, pathOf, type GuardedListenerOptions, type Mounted } from "./guarded-listener.ts";
 
 /** How metrics are served; their port is 8002 by default. */
@@ -54,16 +54,16 @@ class MetricsFront implements Mounted {
   mount(app: FastifyInstance): void {
     app.all("*", (request, reply) => {
       if (pathOf(request) !== "/metrics") {
-        sendAnswer(reply, answer(""), false);
+        sendAnswer(reply, answer(""), plainSending);
         return;
       }
       this.#options.registry.metrics().then(
         (text) => {
-          sendAnswer(reply, answer(text), false);
+          sendAnswer(reply, answer(text), plainSending);
         },
         (thrown: unknown) => {
           this.logUnforeseen(thrown);
-          sendAnswer(reply, failureAnswer(thrown), false);
+          sendAnswer(reply, failureAnswer(thrown), plainSending);
         },
       );
     });

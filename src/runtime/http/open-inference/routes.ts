@@ -95,10 +95,24 @@ const fixed: ReadonlyMap<string, Route> = new Map([
 ]);
 const modelKinds: Readonly<Record<string, RouteKind>> = { ready: "model-ready", "trace/setting": "trace" };
 
+const maxKnown = 1_000;
+/** Those that were found before: most requests are for a few models. */
+const known = new Map<string, Route>();
+
 /** What a path asks for; undefined for one that there is not. */
 export function findRoute(url: string): Route | undefined {
+  const before = known.get(url);
+  if (before !== undefined) return before;
   const end = url.indexOf("?");
-  const path = end < 0 ? url : url.slice(0, end);
+  const route = readPath(end < 0 ? url : url.slice(0, end));
+  if (route !== undefined && end < 0) {
+    if (known.size >= maxKnown) known.clear();
+    known.set(url, route);
+  }
+  return route;
+}
+
+function readPath(path: string): Route | undefined {
   const one = fixed.get(path);
   if (one !== undefined) return one;
   const model = ofModel.exec(path);
