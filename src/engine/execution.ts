@@ -1,7 +1,8 @@
 import { ServableError } from "../errors.ts";
 import type { CallContext, StageTime } from "../service/call-context.ts";
 import type { EncodedRequest, EncodedResponse, EncodedStream } from "../service/full-service.ts";
-import type { MaybePromise } from "../service/service.ts";
+import { isAsyncIterable, type CallResult, type MaybePromise } from "../service/service.ts";
+import { chain } from "../service/chain.ts";
 import { stageFailure } from "../service/checked-call.ts";
 import type { Deadlines, Due, DueList } from "./deadlines.ts";
 import type { Gate, Waiter } from "./gate.ts";
@@ -12,10 +13,26 @@ export interface ExecutionHost {
   readonly gate: Gate;
   readonly deadlines: Deadlines<Execution>;
   run(request: EncodedRequest, context: CallContext): MaybePromise<EncodedResponse>;
+  /** Runs a value as it is. @throws ServableError `unsupported` where the service runs elsewhere */
+  call(value: unknown, context: CallContext): CallResult<unknown>;
   finished(execution: Execution, error: ServableError | undefined): void;
   /** The work has stopped and the place is free. */
   left(): void;
 }
+
+/** The answer to a value that was run as it is; a stream of values comes as an `EncodedStream` does. */
+interface PlainValue {
+  readonly kind: "plain";
+  readonly value: unknown;
+}
+interface PlainStream {
+  readonly kind: "stream";
+  readonly mediaType: undefined;
+  readonly items: AsyncIterable<unknown>;
+}
+type Answer = EncodedResponse | PlainValue | PlainStream;
+/** What is to be run: bytes for the service's handlers, or a value as it is. */
+type Work = { readonly encoded: EncodedRequest } | { readonly value: unknown };
 
 type State = "admitted" | "queued" | "running" | "settled";
 
@@ -40,15 +57,15 @@ export class Execution implements Waiter, Due<Execution> {
   #state: State = "admitted";
   /** Whether the service still works on it: its slot stays taken, even if the answer is settled. */
   #working = false;
-  #request: EncodedRequest | undefined;
+  #work: Work | undefined;
   #queuedAt = 0;
   #slotSince = 0;
   /** A stream that was handed on and not yet begun. */
-  #unread: EncodedStream | undefined;
+  #unread: EncodedStream | PlainStream | undefined;
   /** A stream of which the reader holds an item, and may never ask for the next one. */
   #held: AsyncIterator<unknown> | undefined;
   #finishing = false;
-  #resolve: ((response: EncodedResponse) => void) | undefined;
+  #resolve: ((response: Answer) => void) | undefined;
   #reject: ((error: ServableError) => void) | undefined;
 
   constructor(host: ExecutionHost, context: CallContext, timeoutMs: number, now: number = performance.now()) {
@@ -90,6 +107,25 @@ export class Execution implements Waiter, Due<Execution> {
 
   /** As `run`, for who can do without a promise: exactly one of the two is called, perhaps before this returns. */
   submit(request: EncodedRequest, resolve: (response: EncodedResponse) => void, reject: (error: ServableError) => void): void {
+    // To bytes a service answers with bytes.
+    this.#enqueue({ encoded: request }, resolve as (response: Answer) => void, reject);
+  }
+
+  /**
+   * As `run`, past handlers and schemas: for a request that is in memory already, on a service whose own stages run on this thread.
+   *
+   * @returns what the service gives; a stream under the deadline, as from `run`
+   */
+  call(value: unknown): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const answered = (answer: Answer): void => {
+        resolve(answer.kind === "plain" ? answer.value : answer.kind === "stream" ? answer.items : answer.body);
+      };
+      this.#enqueue({ value }, answered, reject);
+    });
+  }
+
+  #enqueue(work: Work, resolve: (response: Answer) => void, reject: (error: ServableError) => void): void {
     if (this.#state !== "admitted") {
       reject(this.context.abortReason ?? new ServableError("internal", "The request was run twice."));
       return;
@@ -97,7 +133,7 @@ export class Execution implements Waiter, Due<Execution> {
     this.#resolve = resolve;
     this.#reject = reject;
     this.#state = "queued";
-    this.#request = request;
+    this.#work = work;
     this.#queuedAt = this.context.begin("queue");
     this.#host.gate.acquire(this);
   }
@@ -110,12 +146,12 @@ export class Execution implements Waiter, Due<Execution> {
     this.context.begin("call", now);
     this.#state = "running";
     this.#working = true;
-    const request = this.#request;
-    this.#request = undefined;
-    if (request === undefined) return;
-    let response: MaybePromise<EncodedResponse>;
+    const work = this.#work;
+    this.#work = undefined;
+    if (work === undefined) return;
+    let response: MaybePromise<Answer>;
     try {
-      response = this.#host.run(request, this.context);
+      response = "encoded" in work ? this.#host.run(work.encoded, this.context) : chain(this.#host.call(work.value, this.context), plain);
     } catch (thrown) {
       this.#stopped(thrown);
       return;
@@ -152,10 +188,11 @@ export class Execution implements Waiter, Due<Execution> {
     else this.#dropStream();
   }
 
-  #answered(response: EncodedResponse): void {
+  #answered(response: Answer): void {
     if (response.kind === "stream") {
       this.#unread = response;
       if (this.#state === "settled") this.#dropStream();
+      else if (response.mediaType === undefined) this.#answer({ ...response, items: this.#watch(response) });
       else this.#answer({ ...response, items: this.#watch(response) });
       return;
     }
@@ -184,7 +221,7 @@ export class Execution implements Waiter, Due<Execution> {
   }
 
   /** Hands a stream on, the deadline running only while the service owes an item. */
-  async *#watch(stream: EncodedStream): AsyncGenerator<Uint8Array | string> {
+  async *#watch<T>(stream: { readonly items: AsyncIterable<T> }): AsyncGenerator<T> {
     if (this.#unread === undefined) throw this.context.abortReason ?? new ServableError("internal", "The stream was read twice.");
     this.#unread = undefined;
     const iterator = stream.items[Symbol.asyncIterator]();
@@ -255,7 +292,7 @@ export class Execution implements Waiter, Due<Execution> {
     this.#host.finished(this, error);
   }
 
-  #answer(response: EncodedResponse): void {
+  #answer(response: Answer): void {
     const resolve = this.#resolve;
     this.#resolve = this.#reject = undefined;
     resolve?.(response);
@@ -283,4 +320,8 @@ export class Execution implements Waiter, Due<Execution> {
       this.fail(new ServableError("deadline_exceeded", `There was no answer within ${time}.`));
     }
   }
+}
+
+function plain(value: unknown): Answer {
+  return isAsyncIterable(value) ? { kind: "stream", mediaType: undefined, items: value } : { kind: "plain", value };
 }

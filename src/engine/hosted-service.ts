@@ -3,7 +3,7 @@ import type { CallContext } from "../service/call-context.ts";
 import type { AnyServiceDefinition, ServicePolicy } from "../service/definition.ts";
 import type { EncodedRequest, EncodedResponse } from "../service/full-service.ts";
 import type { LoaderSpec } from "../service/loader.ts";
-import type { MaybePromise } from "../service/service.ts";
+import type { CallResult, MaybePromise } from "../service/service.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Execution, ExecutionHost } from "./execution.ts";
 import { Gate } from "./gate.ts";
@@ -61,6 +61,11 @@ export class HostedService implements ExecutionHost {
 
   run(request: EncodedRequest, context: CallContext): MaybePromise<EncodedResponse> {
     return this.#placement.run(request, context);
+  }
+
+  call(value: unknown, context: CallContext): CallResult<unknown> {
+    if (this.#placement.call !== undefined) return this.#placement.call(value, context);
+    throw new ServableError("unsupported", `Service '${this.service}' runs in workers, which take bytes only.`);
   }
 
   placementStatus(): PlacementStatus {

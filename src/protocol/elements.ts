@@ -60,7 +60,8 @@ export function dataOfBytes<D extends FixedDataType>(dataType: D, bytes: Uint8Ar
   const count = bytes.byteLength / elementBytes;
   if (!littleEndian && elementBytes > 1) return new type(swapped(bytes, elementBytes).buffer);
   if (bytes.byteOffset % elementBytes === 0) return new type(bytes.buffer, bytes.byteOffset, count);
-  return new type(bytes.slice().buffer, 0, count);
+  // A Buffer's own slice would be a view on the same memory, unaligned as before.
+  return new type(Uint8Array.prototype.slice.call(bytes).buffer, 0, count);
 }
 
 /** A tensor's elements as the wire has them: a view where they have one size, else (BYTES) a new buffer. */

@@ -15,6 +15,8 @@ export interface BatchPolicy {
   readonly maxRows?: number | undefined;
   /** Longest that a request waits for company which is on its way, while a worker is idle. @default 0 */
   readonly maxDelayMs?: number | undefined;
+  /** Whether the delay is waited out also while no other request is on its way. @default false: waiting would gain nothing */
+  readonly waitAlone?: boolean | undefined;
   /** Sizes in rows, below `maxRows`, at which a batch leaves without waiting for more. @default none */
   readonly preferredRows?: readonly number[] | undefined;
 }

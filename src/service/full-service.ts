@@ -8,7 +8,7 @@ import { JsonHandler } from "./handlers/json-handler.ts";
 import { negotiateResponse, selectRequestHandler, selectResponseHandler } from "./handlers/negotiate.ts";
 import { ndjsonItems } from "./ndjson-input.ts";
 import { untilAborted } from "./until-aborted.ts";
-import { Service, isAsyncIterable, type MaybePromise, type ServiceContext } from "./service.ts";
+import { Service, isAsyncIterable, type CallResult, type MaybePromise, type ServiceContext } from "./service.ts";
 
 /** A request as bytes. */
 export interface EncodedRequest {
@@ -82,6 +82,11 @@ export class FullService<I = unknown, O = unknown> extends Service<EncodedReques
 
   override async close(): Promise<void> {
     await this.#service.close?.();
+  }
+
+  /** Runs the service on a value that needs neither reading nor checks, and gives its answer as it is: for a wire that has its own of both. */
+  callValue(value: I, context: ServiceContext): CallResult<O> {
+    return this.#service.call(value, context);
   }
 
   /** @throws ServableError with the code of the stage that failed */

@@ -41,7 +41,7 @@ export function floatOf(kind: "float" | "double", value: number): number {
 /** The shortest decimal that reads back as the same number: `0.1` for the float32 that comes nearest to it. */
 export function decimalOf(kind: "float" | "double", value: number): string {
   if (kind === "double" || !Number.isFinite(value)) return String(value);
-  for (let digits = 6; digits < 9; digits++) {
+  for (let digits = 6; digits <= 9; digits++) {
     const text = value.toPrecision(digits);
     if (Math.fround(Number(text)) === Math.fround(value)) return String(Number(text));
   }

@@ -16,7 +16,7 @@ test("every limit has a finite default", () => {
     killAfterMs: 5_000,
     stageWorkers: 0,
     devices: [],
-    batching: { maxRows: 1, maxDelayMs: 0, preferredRows: new Set() },
+    batching: { maxRows: 1, maxDelayMs: 0, waitAlone: false, preferredRows: new Set() },
     maxBodyBytes: 16 * 1024 * 1024,
   });
 });

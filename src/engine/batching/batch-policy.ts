@@ -5,6 +5,7 @@ import type { BatchPolicy } from "../../service/definition.ts";
 export interface ResolvedBatchPolicy {
   readonly maxRows: number;
   readonly maxDelayMs: number;
+  readonly waitAlone: boolean;
   readonly preferredRows: ReadonlySet<number>;
 }
 
@@ -27,5 +28,5 @@ export function resolveBatchPolicy(policy: BatchPolicy = {}): ResolvedBatchPolic
       );
     }
   }
-  return { maxRows, maxDelayMs, preferredRows: new Set(preferred) };
+  return { maxRows, maxDelayMs, waitAlone: policy.waitAlone ?? false, preferredRows: new Set(preferred) };
 }

@@ -99,7 +99,7 @@ export class GatheredModel {
       rowsOf: (request) => (together ? (batcher.rows?.(request) ?? 1) : 1),
       keyOf: (request) => (together ? (batcher.key?.(request) ?? "") : ""),
       idle: () => this.#options.idle() - this.#preparing,
-      expected: () => this.#options.admitted() - this.#inside(),
+      expected: () => (policy.waitAlone ? Infinity : this.#options.admitted() - this.#inside()),
       run: (requests, running) => this.#run(batcher, requests, running),
       onBatch: (event) => {
         onBatch(event);

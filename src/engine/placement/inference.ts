@@ -8,7 +8,7 @@ import type { CallContext } from "../../service/call-context.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
 import type { EncodedRequest, EncodedResponse } from "../../service/full-service.ts";
 import type { LoaderSpec } from "../../service/loader.ts";
-import type { Logger, MaybePromise } from "../../service/service.ts";
+import type { CallResult, Logger, MaybePromise } from "../../service/service.ts";
 import type { BatchEvent } from "../batching/dynamic-batcher.ts";
 import type { WorkerEvent } from "../observer.ts";
 import { GatheredModel } from "./gathered-model.ts";
@@ -105,6 +105,11 @@ export class InferencePlacement implements ServicePlacement {
 
   run(request: EncodedRequest, context: CallContext): MaybePromise<EncodedResponse> {
     return this.#stages.run(request, context);
+  }
+
+  call(value: unknown, context: CallContext): CallResult<unknown> {
+    if (this.#stages.call !== undefined) return this.#stages.call(value, context);
+    throw new ServableError("unsupported", "A service whose stages run on threads of their own takes bytes only.");
   }
 
   status(): PlacementStatus {

@@ -3,7 +3,7 @@ import { allowBlocking } from "../../model/io-thread.ts";
 import type { CallContext } from "../../service/call-context.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
 import { FullService, type EncodedRequest, type EncodedResponse } from "../../service/full-service.ts";
-import type { Logger, MaybePromise, SetupContext } from "../../service/service.ts";
+import type { CallResult, Logger, MaybePromise, SetupContext } from "../../service/service.ts";
 import type { WorkerEvent } from "../observer.ts";
 import type { ResolvedPolicy } from "../policy.ts";
 import type { GatheredModel } from "./gathered-model.ts";
@@ -66,11 +66,18 @@ export class InlinePlacement implements ServicePlacement {
   }
 
   run(request: EncodedRequest, context: CallContext): MaybePromise<EncodedResponse> {
-    const service = this.#service;
-    if (service === undefined) {
-      throw new ServableError("not_ready", `Service '${this.#definition.name}' is not ready. Try again soon.`, { retryAfterMs: 1_000 });
-    }
+    const service = this.#ready();
     return this.#mayBlock ? allowBlocking(() => service.call(request, context)) : service.call(request, context);
+  }
+
+  call(value: unknown, context: CallContext): CallResult<unknown> {
+    const service = this.#ready();
+    return this.#mayBlock ? allowBlocking(() => service.callValue(value, context)) : service.callValue(value, context);
+  }
+
+  #ready(): FullService {
+    if (this.#service !== undefined) return this.#service;
+    throw new ServableError("not_ready", `Service '${this.#definition.name}' is not ready. Try again soon.`, { retryAfterMs: 1_000 });
   }
 
   status(): PlacementStatus {

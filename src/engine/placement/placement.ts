@@ -1,7 +1,7 @@
 import type { CallContext } from "../../service/call-context.ts";
 import type { Placement } from "../../service/definition.ts";
 import type { EncodedRequest, EncodedResponse } from "../../service/full-service.ts";
-import type { MaybePromise } from "../../service/service.ts";
+import type { CallResult, MaybePromise } from "../../service/service.ts";
 
 /** How the places of one service are. */
 export interface PlacementStatus {
@@ -24,6 +24,8 @@ export interface ServicePlacement {
   start(signal: AbortSignal): Promise<void>;
   /** Runs one request; aborting its context passes the abort on. */
   run(request: EncodedRequest, context: CallContext): MaybePromise<EncodedResponse>;
+  /** Runs a value as it is, past handlers and schemas; only where the service's own stages run on this thread. */
+  call?(value: unknown, context: CallContext): CallResult<unknown>;
   status(): PlacementStatus;
   /** Closes every instance; called when nothing runs any more, or when what runs can't be waited for. */
   stop(): Promise<void>;

@@ -1,0 +1,15 @@
+import type { BatchPolicy } from "../service/definition.ts";
+import type { ModelConfig } from "../triton/model-config.ts";
+
+/** How the engine puts a model's requests together; without dynamic batching each request is a batch of its own. */
+export function batchPolicyOf({ maxBatchSize = 0, dynamicBatching }: ModelConfig): BatchPolicy {
+  if (maxBatchSize <= 1 || dynamicBatching === undefined) return { maxRows: 1 };
+  const maxDelayMs = Number(dynamicBatching.maxQueueDelayMicroseconds ?? 0) / 1_000;
+  return {
+    maxRows: maxBatchSize,
+    maxDelayMs,
+    // A delay that was asked for is kept, whoever else is on the way: batches are then of the sizes that Triton's have.
+    waitAlone: maxDelayMs > 0,
+    preferredRows: dynamicBatching.preferredBatchSize ?? [],
+  };
+}

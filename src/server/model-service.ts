@@ -1,0 +1,94 @@
+import { ServableError } from "../errors.ts";
+import type { TensorSpec } from "../model/model.ts";
+import { makeDefinition } from "../service/define-service.ts";
+import type { AnyServiceDefinition, ServicePolicy } from "../service/definition.ts";
+import { ServiceLoader, type LoaderSpec } from "../service/loader.ts";
+import { Service, type ServiceContext, type SetupContext } from "../service/service.ts";
+import { CallContext } from "../service/call-context.ts";
+import type { NamedArrays } from "../tensor/named-arrays.ts";
+import type { ModelQueue } from "./model-queue.ts";
+import type { ModelRequest } from "./model-request.ts";
+import { requestBatcher, type RequestBatcherOptions } from "./request-batcher.ts";
+
+/** The name of the one service in each engine: a model's own may have any characters. */
+export const serviceName = "model";
+
+/** What a loaded model says of itself. */
+export interface LoadedSpecs {
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+}
+
+/** What runs on the thread that takes requests: they are queued as the configuration says, and run where the model is. */
+export class ModelService extends Service<ModelRequest, NamedArrays> {
+  readonly #queue: ModelQueue;
+  readonly #batching: RequestBatcherOptions;
+  readonly #onLoaded: (specs: LoadedSpecs) => void;
+
+  constructor(queue: ModelQueue, batching: RequestBatcherOptions, onLoaded: (specs: LoadedSpecs) => void) {
+    super();
+    this.#queue = queue;
+    this.#batching = batching;
+    this.#onLoaded = onLoaded;
+  }
+
+  override setup(context: SetupContext): void {
+    this.#onLoaded(specsIn(context));
+    if (context.gather === undefined) throw new ServableError("internal", "A model of a repository runs in workers.");
+    this.#queue.open(context.gather(requestBatcher(this.#batching)));
+  }
+
+  override call(request: ModelRequest, context: ServiceContext): Promise<NamedArrays> {
+    if (!(context instanceof CallContext)) throw new ServableError("internal", "A request to a model comes from the engine.");
+    return this.#queue.submit(request, context);
+  }
+}
+
+/** Loads a model to ask it what it takes and gives. */
+export class ProbeService extends Service {
+  readonly #onLoaded: (specs: LoadedSpecs) => void;
+
+  constructor(onLoaded: (specs: LoadedSpecs) => void) {
+    super();
+    this.#onLoaded = onLoaded;
+  }
+
+  override setup(context: SetupContext): void {
+    this.#onLoaded(specsIn(context));
+  }
+
+  override call(): never {
+    throw new ServableError("unsupported", "It was loaded to be looked at only.");
+  }
+}
+
+function specsIn({ model }: SetupContext): LoadedSpecs {
+  if (model === undefined) throw new ServableError("internal", "A model of a repository runs in workers.");
+  return { inputs: model.inputs, outputs: model.outputs };
+}
+
+/** A service that is constructed here with what only this thread has, and in workers by its spec. */
+export class PlacedService extends ServiceLoader {
+  readonly #definition: AnyServiceDefinition;
+
+  constructor(spec: LoaderSpec, policy: ServicePolicy, create: () => Service) {
+    super(spec);
+    this.#definition = makeDefinition(
+      {
+        name: serviceName,
+        model: true,
+        // Says that there is a model apart from the service; the workers' own definition says which.
+        loadModel: () => {
+          throw new ServableError("internal", "The model of a repository is loaded in workers.");
+        },
+        jsonSchema: { input: {}, output: {} },
+        policy,
+      },
+      create,
+    );
+  }
+
+  override definition(): Promise<AnyServiceDefinition> {
+    return Promise.resolve(this.#definition);
+  }
+}

@@ -1,0 +1,126 @@
+import { ServableError, type JsonValue } from "../errors.ts";
+import type { OnnxModelOptions } from "../model/onnx/options.ts";
+import type { ModelConfig, ModelInstanceGroup } from "../triton/model-config.ts";
+import type { OnnxPlan } from "./backend/onnx-backend.ts";
+import type { WarmupPlan } from "./backend/warmup.ts";
+import { dataTypeOf, reshaped, type Signature } from "./signature.ts";
+
+/** Triton's own default on a CPU. */
+const instancesOnCpu = 2;
+
+/**
+ * The GPU of each instance of a model, in the order of its groups; null for the CPU.
+ *
+ * @param gpus - those of this machine
+ * @throws ServableError `invalid_config`
+ */
+export function instancesOf(config: ModelConfig, gpus: readonly number[]): readonly (number | null)[] {
+  const groups: readonly ModelInstanceGroup[] = config.instanceGroup?.length ? config.instanceGroup : [{}];
+  return groups.flatMap((group) => {
+    if (group.passive === true) return [];
+    const { name = config.name ?? "", kind = "KIND_AUTO" } = group;
+    const onGpu = kind === "KIND_GPU" || (kind === "KIND_AUTO" && gpus.length > 0);
+    const count = group.count !== undefined && group.count > 0 ? group.count : onGpu ? 1 : instancesOnCpu;
+    if (!onGpu) return Array.from({ length: count }, () => null);
+    const wanted = group.gpus?.length ? group.gpus : gpus;
+    const missing = wanted.find((gpu) => !gpus.includes(gpu));
+    if (wanted.length === 0 || missing !== undefined) {
+      const which = missing === undefined ? "a GPU" : `GPU ${missing}`;
+      throw new ServableError(
+        "invalid_config",
+        `instance group ${name} of model ${config.name ?? ""} has kind KIND_GPU but ${which} is not available on this machine`,
+      );
+    }
+    return wanted.flatMap((gpu) => Array.from({ length: count }, () => gpu));
+  });
+}
+
+/** How the backend `onnxruntime` is to load a version of a model. */
+export function onnxPlanOf(
+  config: ModelConfig,
+  signature: Signature | undefined,
+  place: Pick<OnnxPlan, "file" | "folder" | "gpus">,
+): OnnxPlan {
+  return {
+    name: config.name ?? "",
+    ...place,
+    options: { graphOptimization: graphLevel(config.optimization?.graph?.level ?? 0), session: sessionOptions(config) },
+    warmups: signature === undefined ? [] : (config.modelWarmup ?? []).flatMap((warmup) => warmupPlan(warmup, signature)),
+  };
+}
+
+/** The levels of Triton's backend of that name. */
+function graphLevel(level: number): NonNullable<OnnxModelOptions["graphOptimization"]> {
+  if (level === -1) return "basic";
+  if (level === 1) return "extended";
+  return level === 2 ? "disabled" : "all";
+}
+
+function sessionOptions({ parameters = {}, name = "" }: ModelConfig): Readonly<Record<string, JsonValue>> {
+  const options: Record<string, JsonValue> = {};
+  const session: Record<string, JsonValue> = {};
+  for (const [key, { stringValue = "" }] of Object.entries(parameters)) {
+    switch (key) {
+      case "intra_op_thread_count":
+        options.intraOpNumThreads = whole(name, key, stringValue);
+        break;
+      case "inter_op_thread_count":
+        options.interOpNumThreads = whole(name, key, stringValue);
+        break;
+      case "execution_mode":
+        options.executionMode = whole(name, key, stringValue) === 1 ? "parallel" : "sequential";
+        break;
+      case "enable_mem_arena":
+        options.enableCpuMemArena = whole(name, key, stringValue) !== 0;
+        break;
+      case "enable_mem_pattern":
+        options.enableMemPattern = whole(name, key, stringValue) !== 0;
+        break;
+      default:
+        if (key.startsWith("session.")) session[key.slice("session.".length)] = stringValue;
+    }
+  }
+  return Object.keys(session).length === 0 ? options : { ...options, extra: { session } };
+}
+
+function whole(model: string, parameter: string, text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new ServableError("invalid_config", `parameter '${parameter}' of model '${model}' must be a whole number, not '${text}'`);
+}
+
+function warmupPlan(
+  { name = "", batchSize = 0, count = 0, inputs = {} }: NonNullable<ModelConfig["modelWarmup"]>[number],
+  { inputs: plans, maxBatchSize, model }: Signature,
+): WarmupPlan[] {
+  // Of no rows: Triton leaves the sample out.
+  if (batchSize === 0) return [];
+  if (batchSize > Math.max(1, maxBatchSize)) {
+    throw new ServableError(
+      "invalid_config",
+      `warmup sample '${name}' of model '${model}' has a batch_size of ${batchSize}, more than the model takes`,
+    );
+  }
+  const listed = Object.entries(inputs).map(
+    ([input, { dataType = "TYPE_INVALID", dims = [], zeroData, randomData, inputDataFile = "" }]) => {
+      const plan = plans.get(input);
+      const type = dataTypeOf(dataType);
+      if (plan === undefined)
+        throw new ServableError("invalid_config", `warmup sample '${name}' has the input '${input}', which model '${model}' has not`);
+      if (type !== plan.dataType || dims.includes(-1)) {
+        throw new ServableError(
+          "invalid_config",
+          `warmup sample '${name}' of model '${model}' does not say of what type and shape its input '${input}' is`,
+        );
+      }
+      const data = zeroData === true ? "zero" : randomData === true ? "random" : "file";
+      return {
+        name: input,
+        dataType: type,
+        shape: plan.reshape === undefined ? dims : reshaped(dims, plan.dims, plan.reshape),
+        data,
+        file: inputDataFile,
+      } as const;
+    },
+  );
+  return [{ name, rows: maxBatchSize > 0 ? batchSize : null, count: Math.max(1, count), inputs: listed }];
+}

@@ -1,0 +1,76 @@
+import { ServableError } from "../errors.ts";
+import type { EngineLogger } from "../engine/observer.ts";
+
+/** Who decides which models are loaded: all there are, all there are and what changes, or whoever asks. */
+export type ModelControlMode = "none" | "poll" | "explicit";
+
+/** How a {@link ModelRepositoryServer} serves; what is left out is as `tritonserver` has it, but for limits, which are finite. */
+export interface ModelRepositoryOptions {
+  /** Folders laid out as Triton model repositories; of a model that is in two, neither is loaded. */
+  readonly repositories: readonly string[];
+  readonly log: EngineLogger;
+  /** @default "none" */
+  readonly control?: ModelControlMode | undefined;
+  /** With `explicit`: what is loaded at the start; `["*"]` is all. @default none */
+  readonly loadModels?: readonly string[] | undefined;
+  /** With `poll`: the time between two looks. @default 15000 */
+  readonly pollMs?: number | undefined;
+  /** Whether a start at which a model fails to load fails as a whole. @default true */
+  readonly exitOnError?: boolean | undefined;
+  /** Whether the server counts as ready only while all its models are. @default true */
+  readonly strictReadiness?: boolean | undefined;
+  /** Whether what a configuration leaves out is taken from the model. @default true */
+  readonly autoComplete?: boolean | undefined;
+  /** What a model that can have batches gets as `max_batch_size` where its configuration is taken from it. @default 4 */
+  readonly defaultMaxBatchSize?: number | undefined;
+  /** Models that are loaded at the same time. @default 4 */
+  readonly loadThreads?: number | undefined;
+  /** Requests that one version of a model may have in hand, waiting ones included. @default 4096 */
+  readonly maxPendingRequests?: number | undefined;
+  /** Longest time for one answer, and for the last requests of a version that is unloaded. @default 600000 */
+  readonly deadlineMs?: number | undefined;
+  /** GPUs of this machine, by number. @default none */
+  readonly gpus?: readonly number[] | undefined;
+  /** What the server calls itself. @default "triton" */
+  readonly name?: string | undefined;
+  /** The version that it says it has: that of the Triton whose behaviour it keeps. @default "2.73.0" */
+  readonly version?: string | undefined;
+}
+
+/** {@link ModelRepositoryOptions} with every default filled in. */
+export type ResolvedRepositoryOptions = { readonly [K in keyof ModelRepositoryOptions]-?: NonNullable<ModelRepositoryOptions[K]> };
+
+/** Fills in the defaults. @throws ServableError `invalid_config` for what makes no sense */
+export function resolveRepositoryOptions(options: ModelRepositoryOptions): ResolvedRepositoryOptions {
+  const { repositories, log } = options;
+  if (repositories.length === 0) throw new ServableError("invalid_config", "A model server needs at least one model repository.");
+  const control = options.control ?? "none";
+  const loadModels = options.loadModels ?? [];
+  if (loadModels.length > 0 && control !== "explicit") {
+    throw new ServableError("invalid_config", `loadModels is for control "explicit", not "${control}".`);
+  }
+  if (loadModels.length > 1 && loadModels.includes("*")) {
+    throw new ServableError("invalid_config", 'loadModels has "*", which is all there are, and so no other name.');
+  }
+  const whole = (name: string, value: number, least: number): number => {
+    if (Number.isSafeInteger(value) && value >= least) return value;
+    throw new ServableError("invalid_config", `${name} must be a whole number of at least ${least}, not ${value}.`);
+  };
+  return Object.freeze({
+    repositories: [...repositories],
+    log,
+    control,
+    loadModels: [...loadModels],
+    pollMs: whole("pollMs", options.pollMs ?? 15_000, 1),
+    exitOnError: options.exitOnError ?? true,
+    strictReadiness: options.strictReadiness ?? true,
+    autoComplete: options.autoComplete ?? true,
+    defaultMaxBatchSize: whole("defaultMaxBatchSize", options.defaultMaxBatchSize ?? 4, 0),
+    loadThreads: whole("loadThreads", options.loadThreads ?? 4, 1),
+    maxPendingRequests: whole("maxPendingRequests", options.maxPendingRequests ?? 4_096, 1),
+    deadlineMs: whole("deadlineMs", options.deadlineMs ?? 600_000, 1),
+    gpus: [...(options.gpus ?? [])],
+    name: options.name ?? "triton",
+    version: options.version ?? "2.73.0",
+  });
+}

@@ -1,0 +1,75 @@
+import { namedArraysBatcher } from "../service/array-batchers.ts";
+import type { Batcher } from "../service/batcher.ts";
+import { ServableError } from "../errors.ts";
+import type { NamedArrays } from "../tensor/named-arrays.ts";
+import { splitNamed } from "../tensor/stack.ts";
+import type { ModelRequest } from "./model-request.ts";
+import type { VersionStatistics } from "./statistics.ts";
+
+/** What a {@link requestBatcher} tells, and how it treats inputs that it may not simply stack. */
+export interface RequestBatcherOptions {
+  readonly statistics: VersionStatistics;
+  /** Called with each request when it leaves the queue. */
+  onTaken(request: ModelRequest): void;
+  /** Makes the model's inputs of several requests; by default their rows are stacked. */
+  readonly join?: ((requests: readonly ModelRequest[]) => NamedArrays) | undefined;
+}
+
+const arrays = namedArraysBatcher();
+
+/** Puts the requests of a model together as its configuration says, and takes the times of that. */
+export function requestBatcher({ statistics, onTaken, join }: RequestBatcherOptions): Batcher<ModelRequest, NamedArrays> {
+  return {
+    rows: ({ rows }) => Math.max(1, rows),
+    key: ({ key }) => key,
+    batch(requests) {
+      const now = performance.now();
+      for (const request of requests) {
+        request.batchedAt = now;
+        onTaken(request);
+      }
+      const inputs = join === undefined ? stacked(requests) : join(requests);
+      const [first] = requests;
+      if (first !== undefined) first.inputMs = performance.now() - now;
+      return inputs;
+    },
+    unbatch(outputs, requests) {
+      const [first] = requests;
+      if (first === undefined) return [];
+      const { batchedAt, inputMs } = first;
+      const since = performance.now();
+      const inferMs = since - batchedAt - inputMs;
+      const parts = requests.length === 1 ? [outputs] : apart(outputs, requests);
+      const outputMs = performance.now() - since;
+      let rows = 0;
+      for (const request of requests) {
+        request.inputMs = inputMs;
+        request.inferMs = inferMs;
+        request.outputMs = outputMs;
+        rows += Math.max(1, request.rows);
+      }
+      statistics.ran(rows, inputMs, inferMs, outputMs);
+      return parts;
+    },
+    fresh: true,
+  };
+}
+
+function stacked(requests: readonly ModelRequest[]): NamedArrays {
+  const [first] = requests;
+  if (first !== undefined && requests.length === 1) return first.inputs;
+  // Stacked at once, since none of it has to be waited for.
+  return arrays.batch(requests.map(({ inputs }) => inputs)) as NamedArrays;
+}
+
+function apart(outputs: NamedArrays, requests: readonly ModelRequest[]): readonly NamedArrays[] {
+  try {
+    return splitNamed(
+      outputs,
+      requests.map(({ rows }) => rows),
+    );
+  } catch (thrown) {
+    if (!ServableError.isInstance(thrown)) throw thrown;
+    throw new ServableError("invalid_output", `The model does not give one row for each that it got: ${thrown.message}`, { cause: thrown });
+  }
+}
