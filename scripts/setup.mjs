@@ -71,6 +71,7 @@ function sameEntries(a = {}, b = {}) {
 }
 
 async function build(force) {
+  await run(process.execPath, [at("scripts", "proto.mjs")], { label: "making the gRPC messages" });
   const stamp = at("dist", ".stamp");
   const digest = sourceDigest();
   if (!force && existsSync(stamp) && readFileSync(stamp, "utf8") === digest) {
@@ -84,7 +85,7 @@ async function build(force) {
   const tsc = at("node_modules", "typescript", "bin", "tsc");
   await run(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", fresh], { label: "building" });
   for (const file of filesIn(at("src"))) {
-    if (file.endsWith(".ts")) continue;
+    if (file.endsWith(".ts") && !file.endsWith(".d.ts")) continue;
     const target = path.join(fresh, path.relative(at("src"), file));
     mkdirSync(path.dirname(target), { recursive: true });
     copyFileSync(file, target);

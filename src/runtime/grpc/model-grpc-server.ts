@@ -1,0 +1,68 @@
+import { ServableError } from "../../errors.ts";
+import { loadGrpcPackages } from "../../protocol/grpc/packages.ts";
+import type { Logger } from "../../service/service.ts";
+import type { ModelPlane } from "../model-plane.ts";
+import { grpcHealthFront } from "./health-front.ts";
+import { GrpcHost } from "./host.ts";
+import { openInferenceFront } from "./open-inference-front.ts";
+import { largestMessageBytes, resolveGrpcListen, type GrpcListenOptions, type ResolvedGrpcListen } from "./options.ts";
+import { reflectionFront } from "./reflection-front.ts";
+
+/** How a model server is reached over gRPC. By default on port 8001, with messages up to 2 GiB - 1, as Triton is. */
+export interface ModelGrpcServerOptions extends GrpcListenOptions {
+  /** The model server. */
+  readonly plane: ModelPlane;
+  readonly log: Logger;
+}
+
+/** The gRPC side of a model server: the Open Inference Protocol, health and reflection. It starts and stops no model. */
+export class ModelGrpcServer {
+  readonly #plane: ModelPlane;
+  readonly #log: Logger;
+  readonly #options: ResolvedGrpcListen;
+  #host: GrpcHost | undefined;
+  #url: string | undefined;
+
+  /** @throws ServableError `invalid_config` */
+  constructor({ plane, log, ...listen }: ModelGrpcServerOptions) {
+    this.#plane = plane;
+    this.#log = log;
+    this.#options = resolveGrpcListen(listen, { port: 8001, maxMessageBytes: largestMessageBytes });
+  }
+
+  /** Where it listens, such as `grpc://127.0.0.1:8001`. @throws ServableError `not_ready` before `start` */
+  get url(): string {
+    if (this.#url === undefined) throw new ServableError("not_ready", "The server does not listen yet: await start() first.");
+    return this.#url;
+  }
+
+  /** Listens. @throws ServableError `missing_dependency`, `invalid_config`, `address_in_use` */
+  async start(): Promise<void> {
+    const packages = await loadGrpcPackages();
+    const host = new GrpcHost(packages, this.#options, this.#log);
+    this.#host = host;
+    try {
+      const { messages } = packages;
+      openInferenceFront({ host, messages, plane: this.#plane });
+      grpcHealthFront(host, messages, () => this.#plane.ready());
+      await reflectionFront(host, {
+        services: ["inference.GRPCInferenceService", "grpc.health.v1.Health"],
+        wanted: this.#options.reflection,
+      });
+      this.#url = await host.listen();
+    } catch (thrown) {
+      await host.close(0);
+      throw thrown;
+    }
+  }
+
+  /** Takes no more calls; those in flight go on. */
+  drain(): void {
+    this.#host?.drain();
+  }
+
+  /** Gives calls in flight the grace time to end, then cuts all connections. */
+  async stop(graceMs = 30_000): Promise<void> {
+    await this.#host?.close(graceMs);
+  }
+}
