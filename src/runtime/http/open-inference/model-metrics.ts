@@ -9,30 +9,30 @@ export const failureReasons = ["REJECTED", "CANCELED", "BACKEND", "OTHER"] as co
 /** One of {@link failureReasons}. */
 export type FailureReason = (typeof failureReasons)[number];
 
-/** What metrics tell of one version of a model besides its statistics. */
-export interface ModelGauges {
+/** What metrics tell of one version of a model. */
+export interface ModelMetricsReport {
+  readonly name: string;
+  readonly version: string;
+  readonly statistics: ModelStatistics;
   readonly failures: Readonly<Record<FailureReason, number>>;
   /** Requests that wait. */
   readonly pending: number;
   readonly loadSeconds: number;
   /** Labels of the model's own: `metric_tags`. */
   readonly tags: Readonly<Record<string, string>>;
-  readonly hasCache: boolean;
 }
 
 /** Where metrics come from; read each time they are asked for. */
 export interface ModelMetricsSource {
-  statistics(name: string, version: string): readonly ModelStatistics[];
-  gauges(name: string, version: string): ModelGauges;
+  /** One for each version that is loaded. */
+  reports(): readonly ModelMetricsReport[];
 }
 
 type Labels = Readonly<Record<string, string>>;
 type Values = Sums["values"];
 
 /** One version of a model, and its labels. */
-interface Row {
-  readonly statistics: ModelStatistics;
-  readonly gauges: ModelGauges;
+interface Row extends ModelMetricsReport {
   readonly labels: Labels;
 }
 
@@ -97,30 +97,33 @@ export function createModelMetrics(source: ModelMetricsSource, options: { readon
     add(name, help, "counter", () => each(({ statistics, labels }) => [{ value: read(statistics), labels }]));
   }
   add("nv_inference_request_failure", "Number of failed inference requests, all batch sizes", "counter", () =>
-    each(({ gauges, labels }) => failureReasons.map((reason) => ({ value: gauges.failures[reason], labels: { ...labels, reason } }))),
+    each(({ failures, labels }) => failureReasons.map((reason) => ({ value: failures[reason], labels: { ...labels, reason } }))),
   );
   for (const [name, help, read] of cacheCounters) {
     add(name, help, "counter", () =>
-      each(({ statistics, gauges, labels }) => (gauges.hasCache ? [{ value: read(statistics), labels }] : [])),
+      each(({ statistics, labels }) => (usesCache(statistics) ? [{ value: read(statistics), labels }] : [])),
     );
   }
   add("nv_inference_pending_request_count", "Instantaneous number of pending requests awaiting execution per-model.", "gauge", () =>
-    each(({ gauges, labels }) => [{ value: gauges.pending, labels }]),
+    each(({ pending, labels }) => [{ value: pending, labels }]),
   );
   add("nv_model_load_duration_secs", "Model load time in seconds", "gauge", () =>
-    each(({ gauges, labels }) => [{ value: gauges.loadSeconds, labels }]),
+    each(({ loadSeconds, labels }) => [{ value: loadSeconds, labels }]),
   );
   if (options.cpu ?? true) addMachine(add);
   return registry;
 }
 
 function rowsOf(source: ModelMetricsSource): readonly Row[] {
-  return source.statistics("", "").map((statistics) => {
-    const { name, version } = statistics;
-    const gauges = source.gauges(name, version);
-    const tags = Object.entries(gauges.tags).map(([tag, value]) => [`_${tag}`, value] as const);
-    return { statistics, gauges, labels: { model: name, version, ...Object.fromEntries(tags) } };
+  return source.reports().map((report) => {
+    const tags = Object.entries(report.tags).map(([tag, value]) => [`_${tag}`, value] as const);
+    return { ...report, labels: { model: report.name, version: report.version, ...Object.fromEntries(tags) } };
   });
+}
+
+/** Each request of a model with a cache is a hit or a miss. */
+function usesCache({ inference_stats: { cache_hit: hit, cache_miss: miss } }: ModelStatistics): boolean {
+  return hit.count + miss.count > 0;
 }
 
 function addMachine(add: (name: string, help: string, type: "gauge", values: () => Values) => void): void {

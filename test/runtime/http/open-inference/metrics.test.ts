@@ -1,21 +1,31 @@
 import { expect, test } from "vitest";
-import { createModelMetrics, type ModelGauges } from "../../../../src/runtime/http/open-inference/model-metrics.ts";
+import { createModelMetrics, type ModelMetricsReport } from "../../../../src/runtime/http/open-inference/model-metrics.ts";
 import { MetricsServer } from "../../../../src/runtime/http/open-inference/metrics-server.ts";
 import { keepLog } from "../../../support/serving.ts";
 import { addModel, identityModel, SmallPlane } from "./small-plane.ts";
 
-const gauges = (name: string): ModelGauges => ({
-  failures: { REJECTED: 1, CANCELED: 2, BACKEND: 0, OTHER: 0 },
-  pending: 3,
-  loadSeconds: 0.25,
-  tags: name === "add" ? { team: "speech" } : {},
-  hasCache: name === "add",
-});
+/** A plane's statistics as reports; the model `add` has a cache, and labels of its own. */
+function reportsOf(plane: SmallPlane): readonly ModelMetricsReport[] {
+  return plane.statistics("", "").map((statistics) => {
+    const { name, version } = statistics;
+    const { inference_stats } = statistics;
+    const cached = { ...statistics, inference_stats: { ...inference_stats, cache_miss: { count: 2, ns: 4_000 } } };
+    return {
+      name,
+      version,
+      statistics: name === "add" ? cached : statistics,
+      failures: { REJECTED: 1, CANCELED: 2, BACKEND: 0, OTHER: 0 },
+      pending: 3,
+      loadSeconds: 0.25,
+      tags: name === "add" ? { team: "speech" } : {},
+    };
+  });
+}
 
 test("metrics have Triton's names, labels and content type; any other path is empty", async () => {
   const plane = new SmallPlane([addModel(), identityModel("echo", "FP32")]);
   plane.models.get("echo")?.admit({}).cancel();
-  const registry = createModelMetrics({ statistics: (name, version) => plane.statistics(name, version), gauges });
+  const registry = createModelMetrics({ reports: () => reportsOf(plane) });
   const server = new MetricsServer({ registry, port: 0, log: keepLog() });
   await server.start();
   try {
@@ -39,7 +49,8 @@ test("metrics have Triton's names, labels and content type; any other path is em
       'nv_inference_request_failure{model="echo",version="1",reason="BACKEND"} 0',
       'nv_inference_request_failure{model="echo",version="1",reason="OTHER"} 0',
       `nv_cache_num_hits_per_model${ofAdd} 0`,
-      `nv_cache_num_misses_per_model${ofAdd} 0`,
+      `nv_cache_num_misses_per_model${ofAdd} 2`,
+      `nv_cache_miss_duration_per_model${ofAdd} 4`,
       `nv_inference_pending_request_count${ofEcho} 3`,
       `nv_model_load_duration_secs${ofEcho} 0.25`,
       "# TYPE nv_inference_request_success counter",
@@ -62,10 +73,7 @@ test("metrics have Triton's names, labels and content type; any other path is em
 
 test("what the machine does can be left out", async () => {
   const plane = new SmallPlane([addModel()]);
-  const text = await createModelMetrics(
-    { statistics: (name, version) => plane.statistics(name, version), gauges },
-    { cpu: false },
-  ).metrics();
+  const text = await createModelMetrics({ reports: () => reportsOf(plane) }, { cpu: false }).metrics();
   expect(text).toContain("nv_inference_count");
   expect(text).not.toContain("nv_cpu");
 });
