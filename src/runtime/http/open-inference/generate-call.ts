@@ -79,10 +79,8 @@ export class GenerateCall extends AdmittedCall {
   /** Never rejects. The first response decides the status; a later failure is an event like any other. */
   async #stream(responses: AsyncIterable<InferResponse>): Promise<void> {
     const { raw: response } = this.reply;
-    let begun = false;
     const write = (status: number, json: string): boolean => {
-      if (!begun) this.host.begin(this.reply, status, eventHeaders);
-      begun = true;
+      if (!response.headersSent) this.host.begin(this.reply, status, eventHeaders);
       return response.write(generateEvent(json));
     };
     try {
@@ -98,7 +96,7 @@ export class GenerateCall extends AdmittedCall {
     }
     if (this.settled) return;
     this.settle();
-    if (!begun) this.host.begin(this.reply, 200, eventHeaders);
+    if (!response.headersSent) this.host.begin(this.reply, 200, eventHeaders);
     response.end();
   }
 }

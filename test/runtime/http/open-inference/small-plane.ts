@@ -239,7 +239,7 @@ export function identityModel(name: string, dataType: "FP32" | "BYTES", dims: re
   };
   return new SmallModel(config, (request) => {
     const { shape, data } = dataOf(request, "INPUT");
-    return Promise.resolve([{ name: "OUTPUT", dataType, shape, data } as InferOutput]);
+    return Promise.resolve([{ name: "OUTPUT", dataType, shape, data }]);
   });
 }
 
