@@ -18,3 +18,4 @@ export type { BatchEvent, LeaveReason } from "./engine/batching/dynamic-batcher.
 export type { PlacementStatus } from "./engine/placement/placement.ts";
 export type { StageTime } from "./service/call-context.ts";
 export { createLogger, type LogOptions } from "./telemetry/logs.ts";
+export { requestTraces, type TraceOptions } from "./telemetry/traces.ts";

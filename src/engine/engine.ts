@@ -244,7 +244,7 @@ export class Engine {
 
   /** Tells the observers of a request that was refused before an execution took it. */
   refused(requestId: string, service: string | undefined, error: ServableError, totalMs: number): void {
-    this.#tell({ service, requestId, outcome: error.code, error, stages: [], totalMs, items: undefined });
+    this.#tell({ service, requestId, outcome: error.code, error, stages: [], totalMs, items: undefined, metadata: nothing });
   }
 
   status(): EngineStatus {
@@ -331,6 +331,7 @@ export class Engine {
           stages: execution.stages,
           totalMs: performance.now() - execution.startedAt,
           items: execution.items,
+          metadata: () => execution.context.metadata,
         });
       },
       left: () => {
@@ -360,6 +361,8 @@ export class Engine {
     }
   }
 }
+
+const nothing = (): Readonly<Record<string, string>> => ({});
 
 /** What is expected is a mean: of requests that are just expected to make it, half would not, and be computed for nobody. */
 const spread = 1.25;

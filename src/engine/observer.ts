@@ -16,6 +16,8 @@ export interface RequestEvent {
   readonly totalMs: number;
   /** How many items a stream had; undefined where the answer was one value. */
   readonly items: number | undefined;
+  /** What the client sent along (HTTP headers, without those that prove who it is); nothing where the request was refused. */
+  metadata(): Readonly<Record<string, string>>;
 }
 
 /** Something that happened to a worker. */

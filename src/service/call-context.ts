@@ -6,8 +6,12 @@ import type { Logger, ServiceContext } from "./service.ts";
 /** How long one part of a request took. */
 export interface StageTime {
   readonly stage: string;
+  /** When it began, in milliseconds since the epoch, to the microsecond; on whichever thread or process of this machine. */
+  readonly startedAt: number;
   readonly ms: number;
 }
+
+const clockOrigin = performance.timeOrigin;
 
 /** What a context is made of. */
 export interface CallContextInit {
@@ -133,7 +137,7 @@ export class CallContext implements ServiceContext {
   record(stage: string, since: number): number {
     const now = performance.now();
     if (stage === this.#openStage) this.#openStage = undefined;
-    this.stages.push({ stage, ms: now - since });
+    this.stages.push({ stage, startedAt: clockOrigin + since, ms: now - since });
     return now;
   }
 

@@ -2,6 +2,12 @@ import type { pino } from "pino";
 
 type Destination = ReturnType<typeof pino.destination>;
 
+/** A destination that gathers lines, those that are yet to be made among them. */
+export interface GatheredLines extends Destination {
+  /** Has lines made before any other one is written, and within 100 ms; `make` writes them. */
+  makeLater(make: () => void): void;
+}
+
 const fullLength = 16 * 1024;
 const longestWaitMs = 100;
 
@@ -10,13 +16,22 @@ const longestWaitMs = 100;
  * small request does, and the destination's own gathering measures all that it holds at every line (sonic-boom 4.2:
  * `Buffer.byteLength` of the whole block), which costs more still. What is gathered is written at the process's end like the rest.
  */
-export function gatherLines(destination: Destination): Destination {
+export function gatherLines(destination: Destination): GatheredLines {
   let text = "";
+  let makers: (() => void)[] = [];
   let timer: NodeJS.Timeout | undefined;
   const write = destination.write.bind(destination);
   const flush = destination.flush.bind(destination);
   const flushSync = destination.flushSync.bind(destination);
+  // A property of sonic-boom that its types leave out.
+  const modes = destination as Destination & { sync: boolean };
+  const makeAll = (): void => {
+    const due = makers;
+    makers = [];
+    for (const make of due) make();
+  };
   const handOn = (): void => {
+    makeAll();
     clearTimeout(timer);
     timer = undefined;
     if (text === "") return;
@@ -24,12 +39,20 @@ export function gatherLines(destination: Destination): Destination {
     text = "";
     write(block);
   };
+  // It keeps the process: what is gathered when the loop runs empty would now and then be lost.
+  const handOnSoon = (): void => {
+    timer ??= setTimeout(handOn, longestWaitMs);
+  };
   return Object.assign(destination, {
+    makeLater(make: () => void): void {
+      makers.push(make);
+      handOnSoon();
+    },
     write(line: string): boolean {
+      if (makers.length > 0) makeAll();
       text += line;
       if (text.length >= fullLength) handOn();
-      // It keeps the process: what is gathered when the loop runs empty would now and then be lost.
-      else timer ??= setTimeout(handOn, longestWaitMs);
+      else handOnSoon();
       return true;
     },
     flush(callback?: (error?: Error) => unknown): void {
@@ -37,8 +60,14 @@ export function gatherLines(destination: Destination): Destination {
       flush(callback);
     },
     flushSync(): void {
-      handOn();
-      flushSync();
+      // Else the block would go off on another thread, and not be there when this returns.
+      modes.sync = true;
+      try {
+        handOn();
+        flushSync();
+      } finally {
+        modes.sync = false;
+      }
     },
   });
 }

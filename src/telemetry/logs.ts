@@ -1,7 +1,7 @@
 import { pino, type DestinationStream } from "pino";
 import { causeText, formatPath } from "../errors.ts";
 import type { EngineLogger, Observer, RequestEvent, WorkerEvent } from "../engine/observer.ts";
-import { gatherLines } from "./gathered-lines.ts";
+import { gatherLines, type GatheredLines } from "./gathered-lines.ts";
 
 /** How the log is written. */
 export interface LogOptions {
@@ -19,15 +19,22 @@ export async function createLogger(options: LogOptions = {}): Promise<EngineLogg
   const level = options.level ?? "info";
   const destination = options.destination ?? (await destinationFor(format));
   const logger: EngineLogger = pino({ level, base: null, timestamp: isoTime }, destination);
+  if ("makeLater" in destination) gathered.set(logger, destination as GatheredLines);
   return logger;
 }
+
+/** Loggers whose lines are gathered. */
+const gathered = new WeakMap<EngineLogger, GatheredLines>();
+
+/** When what is logged now happened, where that was earlier. */
+let happenedAt: number | undefined;
 
 let second = 0;
 let upToSecond = "";
 
 /** Under load many lines fall into one second, and writing a date is a good part of writing a line. */
 function isoTime(): string {
-  const now = Date.now();
+  const now = happenedAt ?? Date.now();
   const ms = now % 1_000;
   if (now - ms !== second) {
     second = now - ms;
@@ -44,31 +51,11 @@ async function destinationFor(format: "json" | "pretty"): Promise<DestinationStr
 
 /** Writes one line for each request, with id, service, stage times and outcome (and nothing of its payload), and one for each change of a worker. */
 export function requestLog(log: EngineLogger): Observer {
+  const lines = gathered.get(log);
+  const write = lines === undefined ? writeRequest.bind(undefined, log) : writingLater(log, lines);
   return {
     requestFinished(event: RequestEvent): void {
-      if (log.isLevelEnabled?.("error") === false) return;
-      const fields = {
-        requestId: event.requestId,
-        service: event.service,
-        outcome: event.outcome,
-        ms: round(event.totalMs),
-        stages: stageTimes(event),
-        items: event.items,
-      };
-      const { error } = event;
-      if (error === undefined) {
-        log.info(fields, "request");
-        return;
-      }
-      const failure = {
-        ...fields,
-        stage: error.stage,
-        reason: error.message,
-        fields: error.issues.length > 0 ? error.issues.slice(0, 10).map(({ path }) => shorten(formatPath(path))) : undefined,
-        cause: error.cause === undefined ? undefined : causeText(error.cause),
-      };
-      if (isMishap(error.code)) log.error(failure, "request failed");
-      else log.info(failure, "request refused");
+      if (log.isLevelEnabled?.(event.error === undefined ? "info" : "error") !== false) write(event);
     },
     workerChanged(event: WorkerEvent): void {
       const { change, ...fields } = event;
@@ -78,6 +65,61 @@ export function requestLog(log: EngineLogger): Observer {
       else log.error(fields, text);
     },
   };
+}
+
+const mostKept = 64;
+
+/**
+ * Keeps events and writes their lines together: one by one between requests, code and data that a line needs fall out of the processor's
+ * caches each time, which makes a line several times as dear.
+ */
+function writingLater(log: EngineLogger, lines: GatheredLines): (event: RequestEvent) => void {
+  let events: RequestEvent[] = [];
+  let times: number[] = [];
+  const writeAll = (): void => {
+    const kept = events;
+    const keptTimes = times;
+    events = [];
+    times = [];
+    try {
+      for (const [index, event] of kept.entries()) {
+        happenedAt = keptTimes[index];
+        writeRequest(log, event);
+      }
+    } finally {
+      happenedAt = undefined;
+    }
+  };
+  return (event) => {
+    if (events.length === 0) lines.makeLater(writeAll);
+    times.push(Date.now());
+    if (events.push(event) >= mostKept) writeAll();
+  };
+}
+
+function writeRequest(log: EngineLogger, event: RequestEvent): void {
+  const fields = {
+    requestId: event.requestId,
+    service: event.service,
+    outcome: event.outcome,
+    ms: round(event.totalMs),
+    stages: stageTimes(event),
+    items: event.items,
+  };
+  const { error } = event;
+  if (error === undefined) {
+    log.info(fields, "request");
+    return;
+  }
+  const failure = {
+    ...fields,
+    stage: error.stage,
+    reason: error.message,
+    fields: error.issues.length > 0 ? error.issues.slice(0, 10).map(({ path }) => shorten(formatPath(path))) : undefined,
+    cause: error.cause === undefined ? undefined : causeText(error.cause),
+  };
+  if (isMishap(error.code)) log.error(failure, "request failed");
+  else log.info(failure, "request refused");
 }
 
 /** The keys of a map are the client's to choose. */

@@ -42,11 +42,59 @@ describe("gathered lines", () => {
     const failure = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", script]).catch((thrown: unknown) => thrown);
     const { code, stdout } = failure as { readonly code: number; readonly stdout: string };
     expect(code).toBe(3);
-    expect(
-      stdout
-        .trim()
-        .split("\n")
-        .map((line) => (JSON.parse(line) as { readonly n: number }).n),
-    ).toEqual(Array.from({ length: 500 }, (_, n) => n));
+    const numbers = stdout
+      .trim()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { readonly n: number }).n);
+    // A block that the destination is just writing when the process exits may come out after those that follow it.
+    expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: 500 }, (_, n) => n));
+  });
+
+  test("lines that are made later keep their place before the next one, and are made by themselves after a moment", async () => {
+    const lines = gatherLines(pino.destination({ dest: file, sync: false }));
+    const made: string[] = [];
+    const later = (line: string): void => {
+      lines.makeLater(() => {
+        made.push(line);
+        lines.write(`${line}\n`);
+      });
+    };
+    later("one");
+    later("two");
+    expect(made).toEqual([]);
+    lines.write("three\n");
+    later("four");
+    expect(made).toEqual(["one", "two"]);
+    await expect.poll(written, { timeout: 2_000 }).toBe("one\ntwo\nthree\nfour\n");
+    later("five");
+    lines.flushSync();
+    expect(written()).toBe("one\ntwo\nthree\nfour\nfive\n");
+    lines.end();
+  });
+
+  test("requests are logged with the time at which they ended, in order with other lines, to the last one", async () => {
+    const script = `import { createLogger } from "servable/http";
+      import { requestLog } from "${new URL("../../dist/telemetry/logs.js", import.meta.url).href}";
+      const log = await createLogger({ format: "json" });
+      const observer = requestLog(log);
+      const event = (n) => ({ service: "s", requestId: String(n), outcome: "ok", error: undefined, stages: [], totalMs: 1, items: undefined });
+      for (let n = 0; n < 100; n += 1) observer.requestFinished(event(n));
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      log.info("between");
+      for (let n = 100; n < 150; n += 1) observer.requestFinished(event(n));
+      process.exit(0);`;
+    const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", script]);
+    const lines = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { readonly requestId?: string; readonly msg: string; readonly time: string });
+    expect(lines.map(({ requestId, msg }) => requestId ?? msg)).toEqual([
+      ...Array.from({ length: 100 }, (_, n) => String(n)),
+      "between",
+      ...Array.from({ length: 50 }, (_, n) => String(n + 100)),
+    ]);
+    const at = (index: number): number => Date.parse(lines[index]?.time ?? "");
+    // What waited to be written has not the time at which it was.
+    expect(at(100) - at(99)).toBeGreaterThanOrEqual(25);
   });
 });

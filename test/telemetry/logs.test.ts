@@ -180,11 +180,12 @@ describe("the observer", () => {
     outcome: error?.code ?? "ok",
     error,
     stages: [
-      { stage: "call", ms: 1.23456 },
-      { stage: "call", ms: 1 },
+      { stage: "call", startedAt: 0, ms: 1.23456 },
+      { stage: "call", startedAt: 0, ms: 1 },
     ],
     totalMs: 10.000_04,
     items: undefined,
+    metadata: () => ({}),
   });
 
   test("adds the times of a stage that ran more than once, to the microsecond", () => {

@@ -1,4 +1,5 @@
 import type { Server } from "node:http";
+import { whenEnded } from "./answer-end.ts";
 
 /** Counts answers that are not yet sent to their end: what a stop waits for when the engine has long finished with them. */
 export class OpenAnswers {
@@ -7,12 +8,13 @@ export class OpenAnswers {
 
   /** Counts the answers of a server from now on. */
   watch(server: Server): void {
+    const ended = (): void => {
+      this.#open -= 1;
+      if (this.#open === 0) this.#onFlushed?.();
+    };
     server.on("request", (_message, response) => {
       this.#open += 1;
-      response.once("close", () => {
-        this.#open -= 1;
-        if (this.#open === 0) this.#onFlushed?.();
-      });
+      whenEnded(response, ended);
     });
   }
 

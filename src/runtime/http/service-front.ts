@@ -3,6 +3,7 @@ import type { FastifyContentTypeParser, FastifyInstance, FastifyReply, FastifyRe
 import { ServableError, messageOf } from "../../errors.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
+import { whenEnded } from "./answer-end.ts";
 import { elapsedMs } from "./arrival.ts";
 import type { BodySource, Deliver, HttpAnswer, HttpCall } from "./call.ts";
 import { answerBatchCall, answerCall, problemAnswer } from "./exchange.ts";
@@ -201,9 +202,8 @@ class FastifyCall implements HttpCall {
   }
 
   onGone(callback: () => void): void {
-    const { raw } = this.#reply;
-    raw.once("close", () => {
-      if (!raw.writableFinished) callback();
+    whenEnded(this.#reply.raw, ({ writableFinished }) => {
+      if (!writableFinished) callback();
     });
   }
 }
