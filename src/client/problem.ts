@@ -11,7 +11,7 @@ export interface ProblemContext {
 type JsonObject = { readonly [key: string]: JsonValue };
 
 /** What a status means where no code says it: an answer of a proxy, or of a server of another make. */
-const codeOfStatus: Readonly<Record<number, ErrorCode>> = {
+const codesByStatus: Readonly<Record<number, ErrorCode>> = {
   401: "unauthenticated",
   403: "unauthenticated",
   404: "not_found",
@@ -29,20 +29,28 @@ const codeOfStatus: Readonly<Record<number, ErrorCode>> = {
 
 const knownCodes: ReadonlySet<string> = new Set(errorCodes);
 
-/** Reads an answer that is not a success into the error that it tells of. */
-export async function errorFromResponse(response: Response, requestId: string | undefined): Promise<ServableError> {
-  const context = {
+/** What the head of an answer tells of a failure. */
+export function problemContext(response: Response, requestId: string | undefined): ProblemContext {
+  return {
     status: response.status,
     requestId: response.headers.get("x-request-id") ?? requestId,
     retryAfterMs: readRetryAfter(response.headers.get("retry-after")),
   };
-  const text = await response.text();
+}
+
+/** Reads an answer that is not a success into the error that it tells of. */
+export async function errorFromResponse(response: Response, requestId: string | undefined): Promise<ServableError> {
+  return errorFromText(response, await response.text(), problemContext(response, requestId));
+}
+
+/** The same, of an answer whose body has been read. */
+export function errorFromText(response: Response, text: string, context: ProblemContext): ServableError {
   const problem = parseProblem(text);
   if (problem !== undefined) return errorFromProblem(problem, context);
   const isText = /^(text\/plain|application\/json)\b/.test(response.headers.get("content-type") ?? "");
   const shown = isText && text !== "" ? `: ${text.length > 200 ? `${text.slice(0, 200)}…` : text}` : ".";
   const status = `${response.status} ${response.statusText}`.trim();
-  return new ServableError(codeFor(undefined, response.status), `The server answered ${status} without a problem document${shown}`, {
+  return new ServableError(codeOfStatus(response.status), `The server answered ${status} without a problem document${shown}`, {
     ...context,
     details: { status: response.status },
   });
@@ -73,8 +81,12 @@ function parseProblem(text: string): JsonObject | undefined {
 
 function codeFor(code: JsonValue | undefined, status: number | undefined): ErrorCode {
   if (isErrorCode(code)) return code;
-  if (status === undefined) return "internal";
-  return codeOfStatus[status] ?? (status >= 400 && status < 500 ? "invalid_request" : "internal");
+  return status === undefined ? "internal" : codeOfStatus(status);
+}
+
+/** What a status means where nothing else says it. */
+export function codeOfStatus(status: number): ErrorCode {
+  return codesByStatus[status] ?? (status >= 400 && status < 500 ? "invalid_request" : "internal");
 }
 
 function isErrorCode(value: unknown): value is ErrorCode {

@@ -3,9 +3,12 @@ import { writeJson } from "./json.ts";
 
 /** An input on its way out. */
 export interface RequestBody {
-  readonly body: Exclude<RequestInit["body"], undefined>;
+  /** A function gives a new one for each attempt. */
+  readonly body: Exclude<RequestInit["body"], undefined> | (() => ReadableStream<Uint8Array>);
   /** Undefined where fetch makes it (a form's boundary). */
   readonly contentType: string | undefined;
+  /** Headers that belong to the body. @default none */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Whether the body is written while it is sent; such a body can be sent once only. */
   readonly streamed: boolean;
   /** What a streamed input threw, if it did. */
@@ -14,8 +17,12 @@ export interface RequestBody {
   readonly stop: () => void;
 }
 
-const nothing = (): undefined => undefined;
-const whole = { streamed: false, failure: nothing, stop: nothing } as const;
+/** A body that is there as a whole, and can be sent any number of times. */
+export const whole: Pick<RequestBody, "streamed" | "failure" | "stop"> = {
+  streamed: false,
+  failure: () => undefined,
+  stop: () => undefined,
+};
 const octetStream = "application/octet-stream";
 
 /**

@@ -60,8 +60,8 @@ export function dataOfBytes<D extends FixedDataType>(dataType: D, bytes: Uint8Ar
   const count = bytes.byteLength / elementBytes;
   if (!littleEndian && elementBytes > 1) return new type(swapped(bytes, elementBytes).buffer);
   if (bytes.byteOffset % elementBytes === 0) return new type(bytes.buffer, bytes.byteOffset, count);
-  // A Buffer's own slice would be a view on the same memory, unaligned as before.
-  return new type(Uint8Array.prototype.slice.call(bytes).buffer, 0, count);
+  // Not `slice`, which of Node's Buffers is a view.
+  return new type(new Uint8Array(bytes).buffer, 0, count);
 }
 
 /** A tensor's elements as the wire has them: a view where they have one size, else (BYTES) a new buffer. */
@@ -116,6 +116,11 @@ export function readStrings(bytes: Uint8Array, count: number, name: string, cont
   }
   if (elements.length !== count) throw tooFewStrings(name, count, elements.length, context);
   return elements;
+}
+
+/** The same bytes as a plain Uint8Array: of Node's Buffers, whose `slice` and `toString` are others, nothing is handed on. */
+export function plainBytes(bytes: Uint8Array): Uint8Array {
+  return bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** Bytes as text where they are UTF-8, else as they are. */

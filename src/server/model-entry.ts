@@ -3,7 +3,8 @@ import type { EngineLogger } from "../engine/observer.ts";
 import { InferenceError } from "../protocol/inference-error.ts";
 import type { ModelState, RepositoryIndexEntry } from "../protocol/model-info.ts";
 import type { Limiter } from "./limiter.ts";
-import { notReady, type ModelVersion } from "./model-version.ts";
+import type { ServedVersion } from "./served-version.ts";
+import { notReady } from "./version-engine.ts";
 
 /** A version that is to be loaded. */
 export interface WantedVersion {
@@ -11,7 +12,7 @@ export interface WantedVersion {
   /** What it is made of; one that is loaded already of the same is left as it is. */
   readonly stamp: string;
   /** @throws ServableError where it can't be made of its configuration */
-  make(): ModelVersion;
+  make(): ServedVersion;
 }
 
 /** What all models of a server share. */
@@ -27,7 +28,7 @@ class Slot {
   state: ModelState = "LOADING";
   reason = "";
   stamp = "";
-  served: ModelVersion | undefined;
+  served: ServedVersion | undefined;
   loadMs = 0;
 }
 
@@ -36,6 +37,10 @@ export class ModelEntry {
   readonly name: string;
   /** Whether it is meant to be loaded; not after an unload. */
   wanted = true;
+  /** Whether it was asked for by its own name, and not only as a part of an ensemble. */
+  asked = false;
+  /** The models that it is made of. */
+  dependencies: readonly string[] = [];
   /** What the repository had when it was loaded last. */
   stamp: string | undefined;
   /** What it had when that failed. */
@@ -44,9 +49,9 @@ export class ModelEntry {
   removeFiles: (() => Promise<void>) | undefined;
   readonly #surroundings: EntrySurroundings;
   readonly #slots = new Map<string, Slot>();
-  readonly #live = new Set<ModelVersion>();
+  readonly #live = new Set<ServedVersion>();
   readonly #retiring = new Set<Promise<void>>();
-  #newest: ModelVersion | undefined;
+  #newest: ServedVersion | undefined;
   #tail: Promise<unknown> = Promise.resolve();
   #closed = false;
 
@@ -63,7 +68,7 @@ export class ModelEntry {
   }
 
   /** The versions that are ready, the oldest first. */
-  get ready(): readonly ModelVersion[] {
+  get ready(): readonly ServedVersion[] {
     const found = [...this.#slots.values()].flatMap(({ state, served }) => (state === "READY" && served !== undefined ? served : []));
     return found.sort((a, b) => Number(a.version) - Number(b.version));
   }
@@ -84,7 +89,7 @@ export class ModelEntry {
    * @param version - empty for the newest
    * @throws InferenceError `NOT_FOUND`, or `UNAVAILABLE` for one that is there and not ready
    */
-  version(version: string): ModelVersion {
+  version(version: string): ServedVersion {
     if (this.#slots.size === 0) throw new InferenceError("NOT_FOUND", `Request for unknown model: '${this.name}' is not found`);
     if (version === "") {
       if (this.#newest !== undefined) return this.#newest;
@@ -151,7 +156,7 @@ export class ModelEntry {
       slot.reason = "";
     }
     const { loads, log } = this.#surroundings;
-    let next: ModelVersion | undefined;
+    let next: ServedVersion | undefined;
     try {
       const made = make();
       next = made;
@@ -200,7 +205,7 @@ export class ModelEntry {
     });
   }
 
-  #retire(version: ModelVersion, graceMs: number): Promise<void> {
+  #retire(version: ServedVersion, graceMs: number): Promise<void> {
     const stopped = version.stop(graceMs).catch((thrown: unknown) => {
       this.#surroundings.log.error({ model: this.name, version: version.version, err: thrown }, "model did not stop");
     });

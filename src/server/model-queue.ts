@@ -56,6 +56,7 @@ export class ModelQueue {
     const waiting = this.#waiting.get(level) ?? 0;
     if (maxQueueSize > 0 && waiting >= maxQueueSize) throw queueFull(request.source.id);
     request.level = level;
+    request.queued = true;
     this.#waiting.set(level, waiting + 1);
     const timeoutMs = timeoutOf(policy, request.source.parameters.timeout);
     const outputs =
@@ -67,8 +68,8 @@ export class ModelQueue {
 
   /** To be called when a request has left the queue, for whatever reason. */
   left(request: ModelRequest): void {
-    if (request.taken) return;
-    request.taken = true;
+    if (!request.queued) return;
+    request.queued = false;
     this.#waiting.set(request.level, (this.#waiting.get(request.level) ?? 1) - 1);
   }
 
@@ -85,7 +86,7 @@ export class ModelQueue {
     };
     context.watchAbort(passOn);
     const timer = setTimeout(() => {
-      if (!request.taken) aborter.abort(action === "DELAY" ? delayed : lateInQueue());
+      if (request.queued) aborter.abort(action === "DELAY" ? delayed : lateInQueue());
     }, timeoutMs);
     try {
       return await run(request, { context, priority: request.level, signal: aborter.signal });
@@ -99,14 +100,13 @@ export class ModelQueue {
     }
   }
 
-  async #inOrder(outputs: Promise<NamedArrays>): Promise<NamedArrays> {
-    const before = this.#last;
-    this.#last = Promise.allSettled([before, outputs]);
-    try {
-      return await outputs;
-    } finally {
-      await before;
-    }
+  /** Settles behind all that came before: not when their outputs are there, but when they were told. */
+  #inOrder(outputs: Promise<NamedArrays>): Promise<NamedArrays> {
+    const told = this.#last.then(() => outputs);
+    this.#last = told.catch(() => undefined);
+    // Whoever waits for `told` hears of a failure, only later.
+    outputs.catch(() => undefined);
+    return told;
   }
 
   #levelOf(asked: InferParameter | undefined): number {

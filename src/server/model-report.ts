@@ -1,5 +1,5 @@
 import type { ModelStatistics } from "../protocol/model-info.ts";
-import type { ModelVersion } from "./model-version.ts";
+import type { ServedVersion } from "./served-version.ts";
 import type { FailureReason } from "./statistics.ts";
 
 /** What metrics tell of one version of a model: counts since it was loaded, and how it is now. */
@@ -16,7 +16,7 @@ export interface ModelReport {
 }
 
 /** The report of a version. */
-export function modelReportOf(version: ModelVersion, loadMs: number): ModelReport {
+export function modelReportOf(version: ServedVersion, loadMs: number): ModelReport {
   const { name, statistics, pending, config } = version;
   return {
     name,

@@ -1,19 +1,20 @@
-import { join } from "node:path";
 import { ServableError } from "../errors.ts";
 import type { EngineLogger } from "../engine/observer.ts";
 import { InferenceError } from "../protocol/inference-error.ts";
 import type { ModelMetadata, ModelStatistics, RepositoryIndexEntry, ServerMetadata, TensorMetadata } from "../protocol/model-info.ts";
 import type { LoadOverrides, ModelPlane, ServedModel, Settings } from "../runtime/model-plane.ts";
+import { dataTypeOfTriton } from "../triton/data-types.ts";
 import type { ModelInput, ModelOutput } from "../triton/model-config.ts";
+import { parseModelConfig } from "../triton/parse-pbtxt.ts";
+import { listModels, readModelFolder } from "../triton/repository/model-folder.ts";
 import { Limiter } from "./limiter.ts";
-import { ModelEntry, reasonOf, type EntrySurroundings } from "./model-entry.ts";
-import { isModelName, modelNames, scanModel, writeModelFolder, type ModelFolder } from "./model-folder.ts";
+import { ModelEntry, reasonOf, type EntrySurroundings, type WantedVersion } from "./model-entry.ts";
+import { stampOf, writeModelFolder, type BroughtFiles } from "./model-stamp.ts";
 import { modelReportOf, type ModelReport } from "./model-report.ts";
-import type { ModelVersion } from "./model-version.ts";
+import type { ServedVersion } from "./served-version.ts";
 import { resolveRepositoryOptions, type ModelRepositoryOptions, type ResolvedRepositoryOptions } from "./options.ts";
-import { prepareModel } from "./prepare-model.ts";
+import { dependenciesOf, prepareModel } from "./prepare-model.ts";
 import { LogSettings, TraceSettings } from "./settings.ts";
-import { dataTypeOf } from "./signature.ts";
 
 const extensions = [
   "classification",
@@ -89,6 +90,7 @@ export class ModelRepositoryServer implements ModelPlane {
       const found = await this.#findModels();
       const names = control !== "explicit" || loadModels.includes("*") ? [...found.keys()] : loadModels;
       const failures = await this.#loadAll(names);
+      for (const failure of failures) this.#log.error({ err: failure }, "a model did not load");
       if (failures.length > 0 && exitOnError) throw new ServableError("load_failed", failures.join("\n"));
     } catch (thrown) {
       await this.stop(0);
@@ -109,7 +111,11 @@ export class ModelRepositoryServer implements ModelPlane {
   async #stop(graceMs: number): Promise<void> {
     this.#phase = "stopping";
     clearInterval(this.#pollTimer);
-    await Promise.all([...this.#entries.values()].map((entry) => entry.close(graceMs)));
+    const entries = [...this.#entries.values()];
+    const [ensembles, models] = [true, false].map((isEnsemble) => entries.filter((entry) => entry.dependencies.length > 0 === isEnsemble));
+    // What is on its way through an ensemble still needs its models.
+    await Promise.all((ensembles ?? []).map((entry) => entry.close(graceMs)));
+    await Promise.all((models ?? []).map((entry) => entry.close(graceMs)));
     await this.#polling;
     this.#phase = "stopped";
   }
@@ -180,19 +186,32 @@ export class ModelRepositoryServer implements ModelPlane {
       );
     }
     await this.#load(name, overrides);
+    const entry = this.#entries.get(name);
+    if (entry !== undefined) entry.asked = true;
   }
 
   unload(repository: string, name: string, unloadDependents: boolean): Promise<void> {
     if (repository !== "") return Promise.reject(unsupportedRepository());
     this.#checkControl();
-    void unloadDependents;
+    return this.#unload(name, unloadDependents);
+  }
+
+  async #unload(name: string, withDependencies: boolean): Promise<void> {
     const entry = this.#entries.get(name);
-    if (entry === undefined) return Promise.resolve();
-    return entry.alone(() => {
+    if (entry === undefined) return;
+    const { dependencies } = entry;
+    await entry.alone(() => {
       entry.wanted = false;
+      entry.asked = false;
       entry.unload();
       return Promise.resolve();
     });
+    if (!withDependencies) return;
+    // What was loaded for it alone goes with it.
+    for (const dependency of dependencies) {
+      const needed = [...this.#entries.values()].some((other) => other.wanted && other.dependencies.includes(dependency));
+      if (!needed && this.#entries.get(dependency)?.asked === false) await this.#unload(dependency, true);
+    }
   }
 
   traceSettings(model: string, changes?: Readonly<Record<string, readonly string[] | null>>): Settings {
@@ -226,20 +245,20 @@ export class ModelRepositoryServer implements ModelPlane {
           return Promise.resolve();
         });
       }
-      for (const failure of await this.#loadAll([...found.keys()], true)) this.#log.error(failure);
+      for (const failure of await this.#loadAll([...found.keys()], true)) this.#log.error({ err: failure }, "a model did not load");
     } catch (thrown) {
       // The repository may be back at the next look; what is loaded stays.
       this.#log.error({ err: thrown }, "the model repositories can't be read");
     }
   }
 
-  #find(name: string, version: string): ModelVersion {
+  #find(name: string, version: string): ServedVersion {
     const entry = this.#entries.get(name);
     if (entry === undefined) throw new InferenceError("NOT_FOUND", `Request for unknown model: '${name}' is not found`);
     return entry.version(version);
   }
 
-  #served(): readonly ModelVersion[] {
+  #served(): readonly ServedVersion[] {
     return [...this.#entries.values()].flatMap((entry) => entry.ready);
   }
 
@@ -262,60 +281,100 @@ export class ModelRepositoryServer implements ModelPlane {
 
   async #loadAlone(entry: ModelEntry, { config, files }: LoadOverrides, isPoll: boolean): Promise<void> {
     const { name } = entry;
-    let prepared;
-    let folder: ModelFolder;
-    let brought: Awaited<ReturnType<typeof writeModelFolder>> | undefined;
+    let brought: BroughtFiles | undefined;
+    let versions: readonly WantedVersion[];
+    let dependencies: readonly string[];
     try {
-      if (!isModelName(name)) throw new ServableError("not_found", "that can't be the name of a model");
       brought = files === undefined || files.size === 0 ? undefined : await writeModelFolder(name, files);
-      folder = await this.#folderOf(name, brought?.path);
-      const stamp = [folder.path, folder.stamp, ...[...folder.versions].flat(), config ?? ""].join("\n");
+      const folder = await readModelFolder(brought?.repository ?? (await this.#repositoryOf(name)), name);
+      const stamp = await stampOf(folder);
+      const text = [stamp.common, ...[...stamp.versions].flat(), config ?? ""].join("\n");
       // Unchanged since, whatever was loaded instead: a load without overrides is then no news.
-      const unchanged = entry.stamp !== undefined && (entry.stamp === stamp || (config === undefined && entry.stamp.startsWith(stamp)));
+      const unchanged = entry.stamp !== undefined && (entry.stamp === text || (config === undefined && entry.stamp.startsWith(text)));
       if (unchanged && entry.wanted) return;
       // What failed is tried again when it has changed, or when somebody asks for it.
-      if (isPoll && entry.failedStamp === stamp) return;
-      entry.failedStamp = stamp;
+      if (isPoll && entry.failedStamp === text) return;
+      entry.failedStamp = text;
       // From now on it is known, and missing as long as it is not there.
       this.#entries.set(name, entry);
       entry.wanted = true;
-      prepared = await prepareModel({ name, folder, configJson: config, options: this.#options, log: this.#log, loads: this.#loads });
+      ({ versions, dependencies } = await prepareModel({
+        folder,
+        stamp,
+        configJson: config,
+        options: this.#options,
+        log: this.#log,
+        loads: this.#loads,
+        find: (model, version) => this.#find(model, version),
+      }));
+      if (this.#phase === "stopping" || this.#phase === "stopped") throw new ServableError("cancelled", "the server is stopping");
     } catch (thrown) {
       await brought?.remove();
       this.#log.error({ model: name, err: thrown }, "model could not be read from its repository");
-      if (thrown instanceof InferenceError && thrown.status === "INVALID_ARG") throw thrown;
+      if (thrown instanceof InferenceError) throw thrown;
       throw new InferenceError("INTERNAL", `failed to load '${name}', failed to poll from model repository`, { cause: thrown });
     }
-    if (this.#phase === "stopping" || this.#phase === "stopped") {
-      await brought?.remove();
-      throw new InferenceError("UNAVAILABLE", "Server is stopping");
-    }
+    entry.dependencies = dependencies;
+    await this.#loadDependencies(name, dependencies, isPoll);
     const before = entry.removeFiles;
     entry.removeFiles = brought === undefined ? undefined : () => brought.remove();
-    const failed = await entry.become(prepared.versions);
+    const failed = await entry.become(versions);
     await before?.();
-    if (failed.size === 0) {
-      entry.stamp = entry.failedStamp;
-      entry.failedStamp = undefined;
-      return;
+    entry.stamp = failed.size === 0 ? entry.failedStamp : undefined;
+    if (failed.size === 0) entry.failedStamp = undefined;
+    if (failed.size > 0) {
+      const reasons = [...failed].map(([version, reason]) => `version ${version} is at UNAVAILABLE state: ${reason};`).join(" ");
+      throw new InferenceError("INVALID_ARG", `load failed for model '${name}': ${reasons}\n`);
     }
-    entry.stamp = undefined;
-    const reasons = [...failed].map(([version, reason]) => `version ${version} is at UNAVAILABLE state: ${reason};`).join(" ");
-    throw new InferenceError("INVALID_ARG", `load failed for model '${name}': ${reasons}\n`);
   }
 
-  async #folderOf(name: string, brought: string | undefined): Promise<ModelFolder> {
-    const path = brought ?? (await this.#findModels()).get(name);
-    const folder = path === undefined ? undefined : await scanModel(path);
-    if (folder === undefined) throw new ServableError("not_found", `there is no model '${name}' in any repository`);
-    return folder;
+  /** Has what an ensemble is made of loaded before it. What fails, the ensemble itself will miss. */
+  async #loadDependencies(name: string, dependencies: readonly string[], isPoll: boolean): Promise<void> {
+    if (dependencies.length === 0) return;
+    // Two that are made of each other would wait for each other for ever.
+    if (await this.#dependsOn(dependencies, name, new Set())) {
+      throw new InferenceError("INVALID_ARG", `load failed for model '${name}': circular dependency between ensembles\n`);
+    }
+    await Promise.allSettled(
+      dependencies.map(async (dependency) => {
+        // What is loaded stays as it is: it is not what was asked for.
+        if (this.#entries.get(dependency)?.ready.length === 0 || !this.#entries.has(dependency)) await this.#load(dependency, {}, isPoll);
+      }),
+    );
   }
 
-  /** The folder of each model; undefined of one that is in two repositories, which nobody can choose between. */
+  async #dependsOn(names: readonly string[], target: string, seen: Set<string>): Promise<boolean> {
+    for (const name of names) {
+      if (name === target) return true;
+      if (seen.has(name)) continue;
+      seen.add(name);
+      if (await this.#dependsOn(await this.#writtenDependencies(name), target, seen)) return true;
+    }
+    return false;
+  }
+
+  async #writtenDependencies(name: string): Promise<readonly string[]> {
+    try {
+      const { configText } = await readModelFolder(await this.#repositoryOf(name), name);
+      return configText === undefined ? [] : dependenciesOf(parseModelConfig(configText));
+    } catch {
+      // It will not load, and so nothing waits for it.
+      return [];
+    }
+  }
+
+  /** @throws ServableError `not_found` for a model that is in no repository, or in two, which nobody can choose between */
+  async #repositoryOf(name: string): Promise<string> {
+    const repository = (await this.#findModels()).get(name);
+    if (repository !== undefined) return repository;
+    throw new ServableError("not_found", `there is no model '${name}' in any repository, or one in several`);
+  }
+
+  /** The repository of each model; undefined of one that is in two. */
   async #findModels(): Promise<ReadonlyMap<string, string | undefined>> {
     const found = new Map<string, string | undefined>();
     for (const repository of this.#options.repositories) {
-      for (const name of await modelNames(repository)) found.set(name, found.has(name) ? undefined : join(repository, name));
+      for (const name of await listModels(repository)) found.set(name, found.has(name) ? undefined : repository);
     }
     return found;
   }
@@ -326,7 +385,7 @@ export class ModelRepositoryServer implements ModelPlane {
 }
 
 function metadataOf({ name = "", dataType = "TYPE_INVALID", dims = [] }: ModelInput | ModelOutput, maxBatchSize: number): TensorMetadata {
-  return { name, datatype: dataTypeOf(dataType) ?? "<invalid>", shape: maxBatchSize > 0 ? [-1, ...dims] : dims };
+  return { name, datatype: dataTypeOfTriton(dataType) ?? "<invalid>", shape: maxBatchSize > 0 ? [-1, ...dims] : dims };
 }
 
 function unsupportedRepository(): InferenceError {

@@ -14,9 +14,9 @@ export class ModelRequest {
   readonly since: number = performance.now();
   /** Its level in the queue. */
   level = 0;
-  /** Whether it has left the queue. */
-  taken = false;
-  /** When its batch began to be made. */
+  /** Whether it waits for its turn. */
+  queued = false;
+  /** When its batch began to be made; 0 where none was. */
   batchedAt = 0;
   /** How long its batch was put together, run, and taken apart, in milliseconds. */
   inputMs = 0;

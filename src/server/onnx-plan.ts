@@ -1,9 +1,10 @@
 import { ServableError, type JsonValue } from "../errors.ts";
 import type { OnnxModelOptions } from "../model/onnx/options.ts";
+import { dataTypeOfTriton } from "../triton/data-types.ts";
 import type { ModelConfig, ModelInstanceGroup } from "../triton/model-config.ts";
 import type { OnnxPlan } from "./backend/onnx-backend.ts";
 import type { WarmupPlan } from "./backend/warmup.ts";
-import { dataTypeOf, reshaped, type Signature } from "./signature.ts";
+import { reshaped, type Signature } from "./signature.ts";
 
 /** Triton's own default on a CPU. */
 const instancesOnCpu = 2;
@@ -103,7 +104,7 @@ function warmupPlan(
   const listed = Object.entries(inputs).map(
     ([input, { dataType = "TYPE_INVALID", dims = [], zeroData, randomData, inputDataFile = "" }]) => {
       const plan = plans.get(input);
-      const type = dataTypeOf(dataType);
+      const type = dataTypeOfTriton(dataType);
       if (plan === undefined)
         throw new ServableError("invalid_config", `warmup sample '${name}' has the input '${input}', which model '${model}' has not`);
       if (type !== plan.dataType || dims.includes(-1)) {

@@ -1,4 +1,4 @@
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ServableError } from "../errors.ts";
 import { Engine } from "../engine/engine.ts";
@@ -8,132 +8,144 @@ import { modelConfigFromJson } from "../triton/config-from-json.ts";
 import { modelConfigToJson } from "../triton/config-to-json.ts";
 import type { ModelConfig } from "../triton/model-config.ts";
 import { parseModelConfig } from "../triton/parse-pbtxt.ts";
+import { readLabels } from "../triton/repository/labels.ts";
+import { findModelFile, readVersionFolder, type ModelFolder } from "../triton/repository/model-folder.ts";
+import { noVersionError, selectVersions } from "../triton/repository/versions.ts";
+import { compareWithModel } from "../triton/rules/compare.ts";
+import { completeModelConfig } from "../triton/rules/complete.ts";
+import { withConfigDefaults } from "../triton/rules/defaults.ts";
+import { problemsError, type ConfigFacts } from "../triton/rules/problem.ts";
+import { validateModelConfig } from "../triton/rules/validate.ts";
 import { onnxLoaderSpec } from "./backend/onnx-backend.ts";
 import type { Labels } from "./build-response.ts";
-import { checkAgainstModel } from "./check-model.ts";
-import { completeFromModel, needsModel, withDefaults } from "./config-rules.ts";
+import { EnsembleVersion, type EnsembleVersionOptions } from "./ensemble-version.ts";
 import type { Limiter } from "./limiter.ts";
 import type { WantedVersion } from "./model-entry.ts";
-import { codeOf, fileIn, type ModelFolder } from "./model-folder.ts";
 import { PlacedService, ProbeService, type LoadedSpecs } from "./model-service.ts";
-import { ModelVersion, type ModelLimits } from "./model-version.ts";
+import type { ModelStamp } from "./model-stamp.ts";
+import { ModelVersion } from "./model-version.ts";
 import { onnxPlanOf } from "./onnx-plan.ts";
 import type { ResolvedRepositoryOptions } from "./options.ts";
 
-/** A model that can be loaded. */
-export interface PreparedModel {
-  readonly config: ModelConfig;
-  readonly versions: readonly WantedVersion[];
-}
-
 /** What {@link prepareModel} works with. */
 export interface Preparation {
-  readonly name: string;
   readonly folder: ModelFolder;
+  readonly stamp: ModelStamp;
   /** A configuration, as JSON text, instead of the folder's. */
   readonly configJson: string | undefined;
   readonly options: ResolvedRepositoryOptions;
   readonly log: EngineLogger;
   readonly loads: Limiter;
+  /** Finds the models of an ensemble. */
+  readonly find: EnsembleVersionOptions["find"];
+}
+
+/** A model that can be loaded. */
+export interface PreparedModel {
+  readonly versions: readonly WantedVersion[];
+  /** The models that must be there before it. */
+  readonly dependencies: readonly string[];
 }
 
 /**
- * Reads a model's configuration, fills in what it leaves out, and says which versions are to be loaded.
+ * Reads a model's configuration, fills in what it leaves out, and says which versions are to be loaded. What is wrong with one version, or
+ * with the model itself, fails the load of that version.
  *
- * @throws ServableError or InferenceError where the configuration is wrong, or there is no version
+ * @throws ServableError where the configuration is wrong; InferenceError `INVALID_ARG` where there is no version
  */
 export async function prepareModel(preparation: Preparation): Promise<PreparedModel> {
-  const { name, folder, options } = preparation;
-  const written = await readConfig(preparation);
-  const versions = versionsToLoad(name, written, folder);
-  const newest = versions.at(-1) ?? "";
-  let config: ModelConfig;
+  const { folder, options, log } = preparation;
+  const { name } = folder;
+  const written = readConfig(preparation);
+  const { versions, missing } = selectVersions(written.versionPolicy, folder.versions);
+  if (missing.length > 0) log.warn({ model: name, versions: missing }, "versions that version_policy names are not there");
+  const newest = versions.at(-1);
+  if (newest === undefined) throw new InferenceError("INVALID_ARG", `load failed for model '${name}': ${noVersionError(name).message}\n`);
+  const facts: ConfigFacts = { name, gpus: options.gpus, files: await filesOf(folder, newest) };
+  const filled = withConfigDefaults(written, facts);
+  const gaps = options.autoComplete && filled.backend === "onnxruntime" && lacksTensors(filled);
+  if (!gaps) check(filled, facts);
+  const completed = gaps ? await settled(complete(preparation, filled, newest)) : { value: filled };
+  const config = completed.value === undefined ? filled : withConfigDefaults(completed.value, facts);
+  if (gaps && completed.value !== undefined) check(config, facts);
+  const labels = completed.value === undefined ? new Map<string, readonly string[]>() : await labelsOf(config, folder);
+  const limits = { maxPendingRequests: options.maxPendingRequests, deadlineMs: options.deadlineMs, gpus: options.gpus };
+  const wanted = await Promise.all(
+    versions.map(async (version): Promise<WantedVersion> => {
+      const isEnsemble = config.ensembleScheduling !== undefined;
+      const file = completed.value === undefined || isEnsemble ? completed : await settled(modelFile(config, folder, version));
+      return {
+        version: String(version),
+        stamp: `${modelConfigToJson(config)}\n${preparation.stamp.common}\n${preparation.stamp.versions.get(version) ?? ""}`,
+        make: () => {
+          if (isEnsemble) return new EnsembleVersion({ version: String(version), config, labels, limits, log, find: preparation.find });
+          if (typeof file.value !== "string") throw file.reason;
+          return new ModelVersion({
+            version: String(version),
+            config,
+            folder: folder.path,
+            file: file.value,
+            labels,
+            limits,
+            log,
+            onLoaded: (specs) => {
+              const problems = compareWithModel(config, specs);
+              if (problems.length > 0) throw problemsError(name, problems);
+            },
+          });
+        },
+      };
+    }),
+  );
+  return { versions: wanted, dependencies: dependenciesOf(config) };
+}
+
+/** The models that an ensemble is made of; of other models none. */
+export function dependenciesOf({ ensembleScheduling }: ModelConfig): readonly string[] {
+  return [...new Set((ensembleScheduling?.step ?? []).map(({ modelName = "" }) => modelName))];
+}
+
+type Settled<T> = { readonly value: T; readonly reason?: undefined } | { readonly value?: undefined; readonly reason: unknown };
+
+async function settled<T>(promise: Promise<T>): Promise<Settled<T>> {
   try {
-    config = await complete(preparation, written, newest);
-  } catch (thrown) {
-    // The model is at fault, not what was written of it: its versions are there and can't be loaded.
-    if (!(thrown instanceof ProbeFailure)) throw thrown;
-    const { reason } = thrown;
-    const make = (): never => {
-      throw reason;
-    };
-    return { config: written, versions: versions.map((version) => ({ version, stamp: stampOf(preparation, written, version), make })) };
+    return { value: await promise };
+  } catch (reason) {
+    return { reason };
   }
-  const labels = await readLabels(config, folder.path);
-  const limits: ModelLimits = { maxPendingRequests: options.maxPendingRequests, deadlineMs: options.deadlineMs, gpus: options.gpus };
-  const wanted: WantedVersion[] = [];
-  for (const version of versions) {
-    const file = await modelFile(config, folder, version);
-    wanted.push({
-      version,
-      stamp: stampOf(preparation, config, version),
-      make: () =>
-        new ModelVersion({
-          version,
-          config,
-          folder: folder.path,
-          file,
-          labels,
-          limits,
-          log: preparation.log,
-          onLoaded: (specs) => {
-            checkAgainstModel(config, specs);
-          },
-        }),
-    });
-  }
-  return { config, versions: wanted };
 }
 
-function stampOf({ folder }: Preparation, config: ModelConfig, version: string): string {
-  return `${modelConfigToJson(config)}\n${folder.path}\n${folder.stamp}\n${folder.versions.get(version) ?? ""}`;
-}
-
-async function readConfig({ name, folder, configJson, options }: Preparation): Promise<ModelConfig> {
+function readConfig({ folder, configJson, options }: Preparation): ModelConfig {
   if (configJson !== undefined) return modelConfigFromJson(configJson);
-  const text = await readFile(join(folder.path, "config.pbtxt"), "utf8").catch((error: unknown) => {
-    if (codeOf(error) === "ENOENT") return undefined;
-    throw new ServableError("load_failed", `config.pbtxt of model '${name}' can't be read (${codeOf(error)})`, { cause: error });
-  });
-  if (text !== undefined) return parseModelConfig(text);
+  if (folder.configText !== undefined) return parseModelConfig(folder.configText);
   if (options.autoComplete) return {};
-  throw new ServableError("load_failed", `model '${name}' has no config.pbtxt, and configurations are not completed`);
+  throw new ServableError("load_failed", `model '${folder.name}' has no config.pbtxt, and configurations are not completed`);
 }
 
-/** The versions in the folder that the policy lets be served, the oldest first. */
-function versionsToLoad(name: string, { versionPolicy = {} }: ModelConfig, { versions }: ModelFolder): readonly string[] {
-  const present = [...versions.keys()].sort((a, b) => Number(BigInt(a) - BigInt(b)));
-  const { specific, all, latest } = versionPolicy;
-  const wanted = new Set((specific?.versions ?? []).map(String));
-  const chosen =
-    specific !== undefined
-      ? present.filter((version) => wanted.has(version))
-      : all !== undefined
-        ? present
-        : present.slice(-Math.max(1, latest?.numVersions ?? 1));
-  if (chosen.length > 0) return chosen;
-  throw new InferenceError("INVALID_ARG", `at least one version must be available under the version policy of model '${name}'`);
+/** What is in a version; a version that is gone by now fails when it is loaded. */
+async function filesOf(folder: ModelFolder, version: number): Promise<readonly string[]> {
+  return readVersionFolder(folder, version).catch(() => []);
 }
 
-/** A model that could not be loaded to be asked what it takes. */
-class ProbeFailure extends Error {
-  readonly reason: unknown;
-  constructor(reason: unknown) {
-    super("the model could not be looked at");
-    this.reason = reason;
+function lacksTensors({ input = [], output = [] }: ModelConfig): boolean {
+  return input.length === 0 || output.length === 0;
+}
+
+function check(config: ModelConfig, facts: ConfigFacts): void {
+  const problems = validateModelConfig(config, facts);
+  if (problems.length > 0) throw problemsError(facts.name, problems);
+  const { backend = "", name = "" } = config;
+  if (config.ensembleScheduling === undefined && backend !== "onnxruntime") {
+    throw new ServableError("invalid_config", `model '${name}' wants the backend '${backend}', and there is 'onnxruntime' only`);
   }
 }
 
-async function complete(preparation: Preparation, written: ModelConfig, newest: string): Promise<ModelConfig> {
-  const { name, folder, options } = preparation;
-  const facts = { name, gpus: options.gpus };
-  const config = withDefaults(written, facts);
-  if (!options.autoComplete || !needsModel(written)) return config;
-  const file = await modelFile(config, folder, newest);
-  const specs = await probe(preparation, config, file).catch((thrown: unknown) => {
-    throw new ProbeFailure(thrown);
-  });
-  return withDefaults(completeFromModel(written, specs, { ...facts, defaultMaxBatchSize: options.defaultMaxBatchSize }), facts);
+async function complete(preparation: Preparation, config: ModelConfig, version: number): Promise<ModelConfig> {
+  const { folder, options } = preparation;
+  const specs = await probe(preparation, config, await modelFile(config, folder, version));
+  const completed = completeModelConfig(config, specs, { name: folder.name, defaultMaxBatchSize: options.defaultMaxBatchSize });
+  if (completed.problems.length > 0) throw problemsError(folder.name, completed.problems);
+  return completed.config;
 }
 
 /** Loads a model in a worker, to see what it takes and gives. */
@@ -153,23 +165,17 @@ async function probe({ folder, log, loads }: Preparation, config: ModelConfig, f
   return found;
 }
 
-async function modelFile({ defaultModelFilename = "" }: ModelConfig, folder: ModelFolder, version: string): Promise<string> {
-  const name = defaultModelFilename === "" ? "model.onnx" : defaultModelFilename;
-  const path = fileIn(join(folder.path, version), name, "default_model_filename");
+async function modelFile({ defaultModelFilename = "" }: ModelConfig, folder: ModelFolder, version: number): Promise<string> {
+  const path = await findModelFile(folder, version, defaultModelFilename === "" ? "model.onnx" : defaultModelFilename);
   // A model with its weights in files of their own is a folder of that name.
   const found = await stat(path).catch(() => undefined);
   return found?.isDirectory() === true ? join(path, "model.onnx") : path;
 }
 
-async function readLabels({ output = [] }: ModelConfig, folder: string): Promise<Labels> {
+async function labelsOf({ output = [] }: ModelConfig, folder: ModelFolder): Promise<Labels> {
   const labels = new Map<string, readonly string[]>();
   for (const { name = "", labelFilename = "" } of output) {
-    if (labelFilename === "") continue;
-    const path = fileIn(folder, labelFilename, "label_filename");
-    const text = await readFile(path, "utf8").catch((error: unknown) => {
-      throw new ServableError("load_failed", `the labels ${labelFilename} can't be read (${codeOf(error)})`, { cause: error });
-    });
-    labels.set(name, text.split(/\r?\n/));
+    if (labelFilename !== "") labels.set(name, await readLabels(folder, labelFilename));
   }
   return labels;
 }

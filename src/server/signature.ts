@@ -1,8 +1,9 @@
 import type { DataType } from "../tensor/data-type.ts";
-import { byteSizeOf, isDataType } from "../tensor/data-type.ts";
+import { byteSizeOf } from "../tensor/data-type.ts";
+import { dataTypeOfTriton } from "../triton/data-types.ts";
 import { ServableError } from "../errors.ts";
 import type { TensorSpec } from "../model/model.ts";
-import type { ModelConfig, ModelInput, ModelOutput, TritonDataType } from "../triton/model-config.ts";
+import type { ModelConfig, ModelInput, ModelOutput } from "../triton/model-config.ts";
 
 /** One input or output of a model, as its configuration has it. */
 export interface TensorPlan {
@@ -70,7 +71,7 @@ function outputPlan(output: ModelOutput): OutputPlan {
 }
 
 function planOf({ name = "", dataType = "TYPE_INVALID", dims = [], reshape }: ModelInput | ModelOutput): TensorPlan {
-  const type = dataTypeOf(dataType);
+  const type = dataTypeOfTriton(dataType);
   if (type === undefined) throw new ServableError("invalid_config", `'${name}' has the data type ${dataType}, which no tensor can have`);
   return { name, dataType: type, dims, reshape: reshape && (reshape.shape ?? []), elementBytes: byteSizeOf(type) };
 }
@@ -93,12 +94,6 @@ export function withScalars(
       }),
     );
   return { ...signature, inputs: adapt(signature.inputs, specs.inputs), outputs: adapt(signature.outputs, specs.outputs) };
-}
-
-/** The protocol's name of a configuration's data type; undefined for `TYPE_INVALID`. */
-export function dataTypeOf(type: TritonDataType): DataType | undefined {
-  const name = type === "TYPE_STRING" ? "BYTES" : type.slice("TYPE_".length);
-  return isDataType(name) ? name : undefined;
 }
 
 /**

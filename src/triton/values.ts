@@ -67,5 +67,5 @@ function refusal(path: Path, message: string): ServableError {
 
 function shown(value: unknown): string {
   if (typeof value === "string") return `'${shorten(value)}'`;
-  return typeof value === "object" || typeof value === "function" ? "such a value" : String(value);
+  return typeof value === "number" || typeof value === "bigint" || typeof value === "boolean" ? String(value) : "such a value";
 }

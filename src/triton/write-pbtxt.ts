@@ -13,8 +13,13 @@ type Path = readonly (string | number)[];
  * @throws ServableError `invalid_config` where a value is none that its field can hold.
  */
 export function writeModelConfig(config: ModelConfig): string {
+  return writeMessage(modelConfigType, config);
+}
+
+/** Writes the fields of a message, without brackets around them. */
+export function writeMessage<T>(type: MessageType<T>, message: T): string {
   const lines: string[] = [];
-  writeFields(modelConfigType, config, "", [], lines);
+  writeFields(type, message, "", [], lines);
   return lines.map((line) => `${line}\n`).join("");
 }
 

@@ -2,7 +2,7 @@ import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import { createClient, ServableError } from "../../src/client.ts";
-import { retryDelay } from "../../src/client/send.ts";
+import { retryDelay } from "../../src/client/exchange.ts";
 import type * as services from "./services.ts";
 import { sendJson, sendProblem, startWireServer } from "./wire-server.ts";
 

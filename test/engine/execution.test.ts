@@ -44,6 +44,11 @@ class Host implements ExecutionHost {
       });
     });
   }
+  /** What a value is answered with. */
+  answer: (input: unknown) => unknown = (input) => input;
+  call(input: unknown): unknown {
+    return this.answer(input);
+  }
   finished(_execution: Execution, error: ServableError | undefined): void {
     this.finishedWith.push(error?.code);
   }
@@ -555,4 +560,46 @@ test("whatever happens in whatever order: never over the limits, one outcome eac
     }),
     { numRuns: 150 },
   );
+});
+
+describe("a value that is run as it is", () => {
+  test("is answered with what the service gives, now or later", async () => {
+    const host = new Host();
+    const input = { any: "thing" };
+    expect(await host.take().call(input)).toBe(input);
+    host.answer = (given) => Promise.resolve([given]);
+    expect(await host.take().call(input)).toEqual([input]);
+    expect(host).toMatchObject({ lefts: 2, finishedWith: [undefined, undefined], gate: { inside: 0, running: 0 } });
+  });
+
+  test("waits for a slot, and fails as bytes do", async () => {
+    const host = new Host(1);
+    const first = host.take();
+    let finish: (value: string) => void = () => undefined;
+    host.answer = () => new Promise<string>((resolve) => (finish = resolve));
+    const answer = first.call(1);
+    const second = host.take();
+    const failing = second.call(2);
+    second.cancel();
+    await expect(failing).rejects.toMatchObject({ code: "cancelled" });
+    finish("done");
+    expect(await answer).toBe("done");
+    host.answer = () => {
+      throw new Error("broken");
+    };
+    await expect(host.take().call(3)).rejects.toMatchObject({ code: "service_failed" });
+    expect(host.gate).toMatchObject({ inside: 0, running: 0 });
+  });
+
+  test("may be answered with a stream, which holds its slot until it is read", async () => {
+    const host = new Host();
+    host.answer = async function* () {
+      yield 1;
+      yield 2;
+    };
+    const items: unknown[] = [];
+    for await (const item of (await host.take().call("x")) as AsyncIterable<unknown>) items.push(item);
+    expect(items).toEqual([1, 2]);
+    expect(host.gate.running).toBe(0);
+  });
 });

@@ -195,5 +195,5 @@ describe("what is refused", () => {
 test("a tensor that is asked for under another name than the model has never loads", async () => {
   const wrong = addConfig.replace('"copy"', '"other"');
   const failure = await failureOf(serveRepository({ "m/config.pbtxt": wrong, "m/labels.txt": "", "m/1/model.onnx": add }));
-  expect(failure.message).toMatch(/load failed for model 'm': version 1 is at UNAVAILABLE state: .*output 'other'.*;/);
+  expect(failure.message).toMatch(/load failed for model 'm': version 1 is at UNAVAILABLE state: .*the model has no output 'other'.*;/);
 });

@@ -36,6 +36,8 @@ beforeAll(async () => {
   await mkdir(path.join(root, "outside/1"), { recursive: true });
   await writeFile(path.join(root, "outside/secret.txt"), "secret");
   await symlink(path.join(root, "outside"), path.join(models, "away"));
+  await mkdir(path.join(root, "models-of-others/1"), { recursive: true });
+  await symlink(path.join(root, "models-of-others"), path.join(models, "beside"));
   await symlink(path.join(models, "plain"), path.join(models, "alias"));
   await symlink(path.join(root, "nowhere"), path.join(models, "dangling"));
   await put("links/config.pbtxt.real", 'name: "links"');
@@ -55,7 +57,7 @@ afterAll(async () => {
 
 describe("a repository", () => {
   test("its folders are its models", async () => {
-    expect(await listModels(models)).toEqual(["alias", "away", "bare", "leaky", "links", "plain"]);
+    expect(await listModels(models)).toEqual(["alias", "away", "bare", "beside", "leaky", "links", "plain"]);
     await expect(listModels(path.join(root, "none"))).rejects.toMatchObject({
       code: "load_failed",
       message: "The model repository can't be read: it does not exist.",
@@ -85,6 +87,7 @@ describe("a repository", () => {
       message: `${what} is a link that leaves ${place}.`,
     });
     await expect(readModelFolder(models, "away")).rejects.toMatchObject(leaves("Model 'away'", "the repository"));
+    await expect(readModelFolder(models, "beside")).rejects.toMatchObject(leaves("Model 'beside'", "the repository"));
     await expect(readModelFolder(models, "leaky")).rejects.toMatchObject(leaves("config.pbtxt of model 'leaky'"));
     await expect(readVersionFolder(links, 2)).rejects.toMatchObject(leaves("Version 2 of model 'links'"));
     await expect(findModelFile(links, 1, "leak")).rejects.toMatchObject(leaves("'leak' of version 1 of model 'links'"));

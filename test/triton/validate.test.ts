@@ -7,7 +7,7 @@ import type { ConfigFacts } from "../../src/triton/rules/problem.ts";
 import { validateModelConfig } from "../../src/triton/rules/validate.ts";
 import { anyConfig } from "./config-arbitrary.ts";
 
-const facts: ConfigFacts = { name: "m" };
+const facts: ConfigFacts = { name: "m", gpus: [], files: [] };
 const io = (max = 8) => `backend: "onnxruntime" max_batch_size: ${max}
   input { name: "x" data_type: TYPE_FP32 dims: [ -1, 4 ] }
   output { name: "y" data_type: TYPE_FP32 dims: 4 }`;

@@ -79,8 +79,7 @@ function readInto(dataType: DataType, target: TensorData, values: WireValue[], s
 
 function readFloats(cursor: Cursor<Float32Array | Float64Array>, values: WireValue[], depth: number): void {
   const { target, size } = cursor;
-  for (let at = 0; at < values.length; at++) {
-    const value = values[at];
+  for (const value of values) {
     if (Array.isArray(value)) {
       readFloats(cursor, value, deeper(depth));
       continue;
@@ -94,8 +93,7 @@ function readFloats(cursor: Cursor<Float32Array | Float64Array>, values: WireVal
 
 function readSigned(cursor: Cursor<Int8Array | Int16Array | Int32Array>, values: WireValue[], depth: number): void {
   const { target, size } = cursor;
-  for (let at = 0; at < values.length; at++) {
-    const value = values[at];
+  for (const value of values) {
     if (Array.isArray(value)) {
       readSigned(cursor, value, deeper(depth));
       continue;
@@ -108,8 +106,7 @@ function readSigned(cursor: Cursor<Int8Array | Int16Array | Int32Array>, values:
 
 function readUnsigned(cursor: Cursor<Int8Array | Int16Array | Int32Array>, values: WireValue[], depth: number): void {
   const { target, size } = cursor;
-  for (let at = 0; at < values.length; at++) {
-    const value = values[at];
+  for (const value of values) {
     if (Array.isArray(value)) {
       readUnsigned(cursor, value, deeper(depth));
       continue;
@@ -125,8 +122,7 @@ function readUnsigned(cursor: Cursor<Int8Array | Int16Array | Int32Array>, value
 function readBigints(cursor: Cursor<BigInt64Array | BigUint64Array>, values: WireValue[], depth: number): void {
   const { target, size } = cursor;
   const signed = target instanceof BigInt64Array;
-  for (let at = 0; at < values.length; at++) {
-    const value = values[at];
+  for (const value of values) {
     if (Array.isArray(value)) {
       readBigints(cursor, value, deeper(depth));
       continue;
@@ -137,8 +133,7 @@ function readBigints(cursor: Cursor<BigInt64Array | BigUint64Array>, values: Wir
 }
 
 function readBooleans(cursor: Cursor<{ [index: number]: number }>, values: WireValue[], depth: number): void {
-  for (let at = 0; at < values.length; at++) {
-    const value = values[at];
+  for (const value of values) {
     if (Array.isArray(value)) {
       readBooleans(cursor, value, deeper(depth));
       continue;

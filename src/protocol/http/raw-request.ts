@@ -1,5 +1,5 @@
 import { isDataType, byteSizeOf } from "../../tensor/data-type.ts";
-import { requestPrefix, textOrBytes } from "../elements.ts";
+import { plainBytes, requestPrefix, textOrBytes } from "../elements.ts";
 import type { InferInput } from "../inference.ts";
 import { InferenceError } from "../inference-error.ts";
 import { allBinaryOutputs } from "./binary-outputs.ts";
@@ -20,7 +20,7 @@ export interface RawInputSpec {
  * @throws InferenceError `INVALID_ARG` where the body does not tell what its shape is
  */
 export function readRawRequest(body: Uint8Array, spec: RawInputSpec, target: InferTarget): ReadInferRequest {
-  const input = rawInput(body, spec, target.modelName);
+  const input = rawInput(plainBytes(body), spec, target.modelName);
   const { modelName, modelVersion } = target;
   return { request: { modelName, modelVersion, id: "", parameters: {}, inputs: [input], outputs: [] }, binaryOutputs: allBinaryOutputs };
 }

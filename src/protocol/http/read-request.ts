@@ -1,4 +1,5 @@
 import { arrayTypes, isDataType } from "../../tensor/data-type.ts";
+import { plainBytes } from "../elements.ts";
 import type { InferInput, InferParameters, InferRequest, RequestedOutput } from "../inference.ts";
 import { InferenceError } from "../inference-error.ts";
 import { noBinaryOutputs, type BinaryOutputs } from "./binary-outputs.ts";
@@ -43,7 +44,7 @@ export function readInferRequest(body: Uint8Array, headerLength: number | undefi
   const jsonLength = headerLength ?? body.byteLength;
   if (!(jsonLength >= 0 && jsonLength <= body.byteLength)) throw headerLengthOutOfRange(String(headerLength), body.byteLength);
   const json = jsonLength === body.byteLength ? body : body.subarray(0, jsonLength);
-  return readJsonBody(json, (value, how) => readRequest(value, { target, body, ...how, offset: jsonLength }));
+  return readJsonBody(json, (value, how) => readRequest(value, { target, body: plainBytes(body), ...how, offset: jsonLength }));
 }
 
 function readRequest(value: WireValue, reading: Reading): ReadInferRequest {

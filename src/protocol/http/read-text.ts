@@ -83,18 +83,13 @@ export function checkDepth(bytes: Uint8Array): void {
   if (bytes.length <= harmlessLength) return;
   let depth = 0;
   for (let at = 0; at < bytes.length; at++) {
-    switch (bytes[at]) {
-      case 0x5b:
-      case 0x7b:
-        if (++depth > maxDepth) throw tooDeep(maxDepth);
-        break;
-      case 0x5d:
-      case 0x7d:
-        depth--;
-        break;
-      case 0x22:
-        at = endOfString(bytes, at + 1);
-        break;
+    const byte = bytes[at];
+    if (byte === 0x22) {
+      at = endOfString(bytes, at + 1);
+    } else if (byte === 0x5b || byte === 0x7b) {
+      if (++depth > maxDepth) throw tooDeep(maxDepth);
+    } else if (byte === 0x5d || byte === 0x7d) {
+      depth--;
     }
   }
 }

@@ -1,20 +1,10 @@
-import { bytesOfData } from "../elements.ts";
-import type { InferOutput, InferResponse } from "../inference.ts";
+import type { InferResponse } from "../inference.ts";
 import { isBinary, type BinaryOutputs } from "./binary-outputs.ts";
-import { jsonElements, jsonParameters, wireJson } from "./json-values.ts";
+import { jsonParameters, wireJson } from "./json-values.ts";
+import { binaryTensor, jsonTensor } from "./json-tensors.ts";
+import { joinBody, type WrittenBody } from "./written-body.ts";
 
-/** A body on its way out. */
-export interface WrittenBody {
-  /** Text where it is all there is: the host encodes it while it writes. */
-  readonly json: string | Uint8Array;
-  /** What comes behind it, one for each binary tensor that is not empty: views on the tensors' own memory, but for BYTES. */
-  readonly chunks: readonly Uint8Array[];
-  /** For the header that tells where the JSON ends; undefined where there is nothing behind it. */
-  readonly headerLength: number | undefined;
-  readonly contentType: "application/json" | "application/octet-stream";
-}
-
-const encoder = new TextEncoder();
+export type { WrittenBody } from "./written-body.ts";
 
 /**
  * Writes the answer to an inference.
@@ -36,27 +26,5 @@ export function writeInferResponse(response: InferResponse, binaryOutputs: Binar
   }
   json += "]}";
   const wire = response.outputs.some(({ dataType }) => dataType === "BYTES") ? wireJson(json) : json;
-  if (chunks.length === 0) return { json: wire, chunks, headerLength: undefined, contentType: "application/json" };
-  const bytes = typeof wire === "string" ? encoder.encode(wire) : wire;
-  return { json: bytes, chunks, headerLength: bytes.byteLength, contentType: "application/octet-stream" };
-}
-
-/** Everything of a tensor but its data and parameters. */
-export function tensorHead({ name, dataType, shape }: Pick<InferOutput, "name" | "dataType" | "shape">): string {
-  return `{"name":${JSON.stringify(name)},"datatype":"${dataType}","shape":[${shape.join(",")}]`;
-}
-
-/** A tensor whose elements are part of the JSON. */
-export function jsonTensor(tensor: InferOutput): string {
-  const parameters = jsonParameters(tensor.parameters);
-  const middle = parameters === undefined ? "" : `,"parameters":${parameters}`;
-  return `${tensorHead(tensor)}${middle},"data":[${jsonElements(tensor.dataType, tensor.data)}]}`;
-}
-
-/** A tensor whose bytes, put into `chunks`, come behind the JSON. */
-export function binaryTensor(tensor: InferOutput, chunks: Uint8Array[]): string {
-  const bytes = bytesOfData(tensor.dataType, tensor.data);
-  if (bytes.byteLength > 0) chunks.push(bytes);
-  const parameters = jsonParameters({ ...tensor.parameters, binary_data_size: bytes.byteLength }) ?? "{}";
-  return `${tensorHead(tensor)},"parameters":${parameters}}`;
+  return joinBody(wire, chunks);
 }

@@ -4,7 +4,7 @@ import { ServableError, messageOf } from "../../errors.ts";
 import { staysInside } from "../rules/problem.ts";
 
 /** The code of a failed system call, such as `ENOENT`. */
-export function systemCode(error: unknown): string | undefined {
+function systemCode(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 

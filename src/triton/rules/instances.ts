@@ -3,12 +3,12 @@ import { repeated, staysInside, type ConfigFacts, type Problems } from "./proble
 
 /** The rules of instance groups. */
 export function checkInstances(config: ModelConfig, facts: ConfigFacts, problems: Problems): void {
-  const available = facts.gpus ?? [];
+  const available = facts.gpus;
   config.instanceGroup?.forEach((group, index) => {
     const own = problems.at("instance_group", index);
     const { kind = "KIND_AUTO", gpus = [], profile = [] } = group;
     if ((kind === "KIND_CPU" || kind === "KIND_MODEL") && gpus.length > 0) own.add(["gpus"], `${kind} takes no GPUs`);
-    if (kind === "KIND_GPU") {
+    if (kind === "KIND_GPU" && available !== undefined) {
       if (available.length === 0) own.add(["kind"], "KIND_GPU was asked for, and there is no GPU");
       for (const gpu of gpus) {
         if (available.length > 0 && !available.includes(gpu))

@@ -7,9 +7,9 @@ export type ConfigProblem = FieldIssue;
 export interface ConfigFacts {
   /** The name of the model's folder, which is the model's name. */
   readonly name: string;
-  /** The numbers of the GPUs that are there. @default none */
+  /** The numbers of the GPUs that are there; where that is not known, whether there are those that are asked for is not judged. */
   readonly gpus?: readonly number[] | undefined;
-  /** The names in the folder of a version, which tell the backend where the configuration does not. @default none */
+  /** The names in the folder of a version, which tell the backend where the configuration does not; undefined where they are not known. */
   readonly files?: readonly string[] | undefined;
 }
 
@@ -37,11 +37,13 @@ export function problemsError(name: string, problems: readonly ConfigProblem[]):
   return new ServableError("invalid_config", `The configuration of model '${name}' is wrong: ${lines.join("; ")}.`, { issues: problems });
 }
 
-/** Names that stand more than once. */
-export function repeated(names: Iterable<string>): readonly string[] {
+/** Names that stand more than once; a name that is not given is none. */
+export function repeated(names: Iterable<string | undefined>): readonly string[] {
   const seen = new Set<string>();
   const twice = new Set<string>();
-  for (const name of names) (seen.has(name) ? twice : seen).add(name);
+  for (const name of names) {
+    if (name !== undefined && name !== "") (seen.has(name) ? twice : seen).add(name);
+  }
   return [...twice];
 }
 

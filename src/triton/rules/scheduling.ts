@@ -70,8 +70,7 @@ function checkSequence(config: ModelConfig, batching: ModelSequenceBatching, pro
       checkControl(one, own.at("control", place));
     });
   });
-  for (const name of repeated(controlInput.flatMap((one) => one.name || [])))
-    problems.add(["control_input"], `'${name}' is there more than once`);
+  for (const name of repeated(controlInput.map((one) => one.name))) problems.add(["control_input"], `'${name}' is there more than once`);
   const kinds = controlInput.flatMap(({ control = [] }) => control.map(({ kind }) => kind ?? "CONTROL_SEQUENCE_START"));
   for (const kind of repeated(kinds)) problems.add(["control_input"], `${kind} is there more than once`);
 

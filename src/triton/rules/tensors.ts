@@ -28,7 +28,7 @@ export function checkTensors(config: ModelConfig, problems: Problems): void {
     ["input", input],
     ["output", output],
   ] as const) {
-    for (const name of repeated(tensors.flatMap((tensor) => tensor.name || []))) problems.add([field], `'${name}' is there more than once`);
+    for (const name of repeated(tensors.map((tensor) => tensor.name))) problems.add([field], `'${name}' is there more than once`);
   }
 }
 

@@ -16,7 +16,7 @@ export function validateModelConfig(config: ModelConfig, facts: ConfigFacts): re
   const { name = "", maxBatchSize = 0, ensembleScheduling } = config;
   if (name !== "" && name !== facts.name) problems.add(["name"], `'${name}' is not the name of the model's folder, '${facts.name}'`);
   if (maxBatchSize < 0) problems.add(["max_batch_size"], `it must be 0 or more, not ${maxBatchSize}`);
-  if (ensembleScheduling === undefined) checkBackend(config, problems);
+  if (ensembleScheduling === undefined) checkBackend(config, facts, problems);
   else checkEnsemble(config, ensembleScheduling, problems);
   checkVersionPolicy(config, problems);
   checkTensors(config, problems);
@@ -30,13 +30,15 @@ export function validateModelConfig(config: ModelConfig, facts: ConfigFacts): re
   return list;
 }
 
-function checkBackend({ backend = "", platform = "" }: ModelConfig, problems: Problems): void {
+function checkBackend({ backend = "", platform = "" }: ModelConfig, facts: ConfigFacts, problems: Problems): void {
   if (platform === "ensemble") {
     problems.add(["ensemble_scheduling"], "it must be given where platform is 'ensemble'");
     if (backend !== "") problems.add(["backend"], "an ensemble has none");
     return;
   }
   if (backend === "") {
+    // The files of a version may tell it.
+    if (platform === "" && facts.files === undefined) return;
     problems.add(
       ["backend"],
       platform === "" ? "it must be given (or platform)" : `it must be given; the platform '${platform}' tells none`,

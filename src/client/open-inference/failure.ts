@@ -1,0 +1,34 @@
+import { ServableError, type ErrorCode } from "../../errors.ts";
+import { isJsonObject, parseJson } from "../json.ts";
+import { codeOfStatus, errorFromText, problemContext } from "../problem.ts";
+
+/** What a server that is too busy, or not there yet, says: nothing has been done, so the same may be asked again. */
+const turnedAway: readonly (readonly [RegExp, ErrorCode])[] = [
+  [/Exceeds maximum queue size/i, "overloaded"],
+  [/is not at ready state|has no available versions/, "not_ready"],
+  [/Request timeout expired/i, "deadline_exceeded"],
+];
+
+/** Reads an answer that is no success: `{"error": text}`, or whatever a proxy says. */
+export async function readModelFailure(response: Response, requestId: string | undefined): Promise<ServableError> {
+  const context = problemContext(response, requestId);
+  const text = await response.text();
+  const message = errorTextOf(text);
+  if (message === undefined) return errorFromText(response, text, context);
+  return new ServableError(codeOf(message, response.status), message, { ...context, details: { status: response.status } });
+}
+
+/** The text of `{"error": text}`; undefined for anything else. */
+export function errorTextOf(text: string): string | undefined {
+  try {
+    const value = parseJson(text);
+    return isJsonObject(value) && typeof value.error === "string" ? value.error : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function codeOf(message: string, status: number): ErrorCode {
+  const known = status === 503 ? turnedAway.find(([pattern]) => pattern.test(message)) : undefined;
+  return known?.[1] ?? (status === 501 ? "unsupported" : codeOfStatus(status));
+}

@@ -1,0 +1,66 @@
+import { ServableError, messageOf } from "../../errors.ts";
+import type { InferParameter, InferResponse } from "../../protocol/inference.ts";
+import { headerLengthName } from "../../protocol/http/header-length.ts";
+import { readInferResponse } from "../../protocol/http/read-response.ts";
+import type { OutgoingInfer } from "../../protocol/http/write-request.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { InferOptions, InferResult } from "./inference-client.ts";
+import type { TensorInput } from "./model-types.ts";
+import { tensorsOf, wireInputs } from "./tensors.ts";
+
+/** Inputs as they come, when nobody knows the model's types any more. */
+export type AnyInputs = Readonly<Record<string, TensorInput | Tensor | undefined>>;
+
+/**
+ * An inference as the wire wants it.
+ *
+ * @param classes - for each output, how many of its classes to give instead of its values
+ * @throws ServableError `invalid_argument`
+ */
+export function outgoingInfer(inputs: AnyInputs, options: InferOptions, classes?: Readonly<Record<string, number>>): OutgoingInfer {
+  const parameters: Record<string, InferParameter> = { ...options.parameters };
+  const { priority, sequence } = options;
+  if (priority !== undefined) parameters.priority = priority;
+  if (sequence !== undefined) {
+    parameters.sequence_id = sequence.id;
+    parameters.sequence_start = sequence.start ?? false;
+    parameters.sequence_end = sequence.end ?? false;
+  }
+  const outputs =
+    classes === undefined
+      ? (options.outputs ?? []).map((name) => ({ name }))
+      : Object.entries(classes).map(([name, classification]) => ({ name, classification: checkCount(name, classification) }));
+  return {
+    id: options.id ?? options.requestId ?? "",
+    parameters,
+    inputs: wireInputs(inputs),
+    outputs,
+    binary: (options.encoding ?? "binary") === "binary",
+  };
+}
+
+function checkCount(name: string, count: number): number {
+  if (Number.isSafeInteger(count) && count > 0) return count;
+  throw new ServableError("invalid_argument", `How many classes of '${name}' to give must be a whole number from 1; it is ${count}.`);
+}
+
+/**
+ * Reads the answer to an inference.
+ *
+ * @throws ServableError `internal` for what is none
+ */
+export async function readInferAnswer(response: Response, origin: string): Promise<InferResponse> {
+  const header = response.headers.get(headerLengthName);
+  const body = new Uint8Array(await response.arrayBuffer());
+  try {
+    return readInferResponse(body, header === null ? undefined : Number(header));
+  } catch (thrown) {
+    throw new ServableError("internal", `The answer from ${origin} can't be read: ${messageOf(thrown)}`, { cause: thrown });
+  }
+}
+
+/** What a call gives. */
+export function inferResult(response: InferResponse): InferResult<Record<string, Tensor>> {
+  const { modelName, modelVersion, id, parameters } = response;
+  return { modelName, modelVersion, id, parameters, outputs: tensorsOf(response) };
+}
