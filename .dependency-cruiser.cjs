@@ -23,7 +23,7 @@ const room = (name) => (name === "errors" ? "^src/errors\\.ts$" : `^src/${name}/
 const rooms = (names) => names.map(room).join("|");
 
 /** Rooms of one row may not know each other, but for these. */
-const neighbours = { tensor: ["errors"], service: ["model"] };
+const neighbours = { tensor: ["errors"], service: ["model"], protocol: ["triton"] };
 
 const layers = order.flatMap((names, row) =>
   names.map((name) => {
@@ -45,6 +45,8 @@ const layers = order.flatMap((names, row) =>
   }),
 );
 
+const grpcRooms = "^src/(client|protocol)/grpc/";
+
 module.exports = {
   forbidden: [
     // client may have the types of service, which the rule below holds it to.
@@ -65,10 +67,24 @@ module.exports = {
     },
     {
       name: "runs-in-browsers",
-      comment: "What client is made of needs nothing of Node and no package, but for types.",
+      comment: "What client is made of needs nothing of Node and no package, but for types. What speaks gRPC stands apart.",
       severity: "error",
-      from: { path: "^src/(client|protocol|tensor)/|^src/errors\\.ts$|^src/client\\.ts$" },
+      from: { path: "^src/(client|protocol|tensor)/|^src/errors\\.ts$|^src/client\\.ts$", pathNot: grpcRooms },
       to: { dependencyTypes: ["core", "npm", "npm-dev", "npm-peer", "npm-optional"], dependencyTypesNot: ["type-only"] },
+    },
+    {
+      name: "no-grpc-in-browsers",
+      comment: "What runs in browsers knows nothing of gRPC.",
+      severity: "error",
+      from: { path: "^src/(client|protocol|tensor)/|^src/errors\\.ts$|^src/client\\.ts$", pathNot: grpcRooms },
+      to: { path: grpcRooms },
+    },
+    {
+      name: "grpc-in-one-place",
+      comment: "The packages that gRPC needs are imported, lazily, by src/protocol/grpc alone.",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/protocol/grpc/" },
+      to: { path: "node_modules/(@grpc|protobufjs)/", dependencyTypesNot: ["type-only"] },
     },
     {
       name: "onnxruntime-in-one-place",

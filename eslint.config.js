@@ -47,7 +47,16 @@ const explainedDisable = {
 };
 
 export default defineConfig(
-  globalIgnores(["dist/", "node_modules/", ".cache/", "coverage/", "templates/", "test/**/.*/", "bench/**/.*/"]),
+  globalIgnores([
+    "src/protocol/grpc/generated/",
+    "dist/",
+    "node_modules/",
+    ".cache/",
+    "coverage/",
+    "templates/",
+    "test/**/.*/",
+    "bench/**/.*/",
+  ]),
   {
     linterOptions: { reportUnusedDisableDirectives: "error" },
     plugins: { servable: { rules: { "explained-disable": explainedDisable } } },

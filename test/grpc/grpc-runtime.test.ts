@@ -4,7 +4,7 @@ import path from "node:path";
 import { createRequire } from "node:module";
 import { afterEach, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { errorCodes, ServableError } from "../../src/errors.ts";
+import { errorCodes, type ServableError } from "../../src/errors.ts";
 import { GrpcRuntime } from "../../src/runtime/grpc/grpc-runtime.ts";
 import type { GrpcRuntimeOptions } from "../../src/runtime/grpc/grpc-runtime-options.ts";
 import { grpcCode, grpcStatus } from "../../src/runtime/grpc/status.ts";
@@ -61,7 +61,7 @@ function contractSend(caller: Caller): RunningRuntime["send"] {
     signal?.addEventListener("abort", () => call.cancel());
     call.end(encode({ service, contentType: "application/json", body: Buffer.from(json) }));
     const { items, status } = await readAll(call);
-    const code = status.code === 0 ? undefined : (String(status.metadata.get("servable-code")[0]) as ContractReply["code"]);
+    const code = status.code === grpc.status.OK ? undefined : (String(status.metadata.get("servable-code")[0]) as ContractReply["code"]);
     return { items: items.map(text), code };
   };
 }
@@ -371,24 +371,28 @@ describe("methods of a user's own .proto", () => {
     const reflection = createRequire(import.meta.url)("@grpc/proto-loader").loadSync(
       path.join(path.dirname(createRequire(import.meta.url).resolve("@grpc/reflection")), "../proto/grpc/reflection/v1/reflection.proto"),
     );
-    const ReflectionClient = (grpc.loadPackageDefinition(reflection) as any).grpc.reflection.v1.ServerReflection;
+    const ReflectionClient = (
+      grpc.loadPackageDefinition(reflection) as Record<string, never> & {
+        grpc: { reflection: { v1: { ServerReflection: grpc.ServiceClientConstructor } } };
+      }
+    ).grpc.reflection.v1.ServerReflection;
     const client = new ReflectionClient(caller.client.getChannel().getTarget().replace("dns:", ""), grpc.credentials.createInsecure());
-    const ask = (question: object): Promise<any> =>
+    const ask = (question: object): Promise<Record<string, { service: { name: string }[]; fileDescriptorProto: Buffer[] }>> =>
       new Promise((resolve, reject) => {
-        const call = client.ServerReflectionInfo();
+        const call = client.ServerReflectionInfo!();
         call.on("data", resolve);
         call.on("error", reject);
         call.write(question);
         call.end();
       });
     const { listServicesResponse } = await ask({ listServices: "" });
-    expect(listServicesResponse.service.map(({ name }: { name: string }) => name).sort()).toEqual([
+    expect(listServicesResponse!.service.map(({ name }: { name: string }) => name).sort()).toEqual([
       "greet.Greeter",
       "grpc.health.v1.Health",
       "servable.v1.Services",
     ]);
     const { fileDescriptorResponse } = await ask({ fileContainingSymbol: "greet.Greeter" });
-    expect(Buffer.concat(fileDescriptorResponse.fileDescriptorProto).toString()).toContain("SayHello");
+    expect(Buffer.concat(fileDescriptorResponse!.fileDescriptorProto).toString()).toContain("SayHello");
     client.close();
   });
 });

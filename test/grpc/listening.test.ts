@@ -46,7 +46,7 @@ test("asks for a token, but not for its health", async () => {
   await serving({ auth: { tokenFile } }, async (server, plane) => {
     using caller = new Caller(server.url);
     for (const metadata of [{}, { authorization: "Bearer wrong" }, { authorization: "secret" }]) {
-      expect(await caller.infer(echo(1), { metadata: metadata as Record<string, string> })).toMatchObject({
+      expect(await caller.infer(echo(1), { metadata })).toMatchObject({
         code: grpc.status.UNAUTHENTICATED,
       });
     }

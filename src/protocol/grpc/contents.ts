@@ -3,6 +3,7 @@ import { textOrBytes } from "../elements.ts";
 import { InferenceError } from "../inference-error.ts";
 import type { inference } from "./generated/messages.js";
 import { readBigint } from "./int64.ts";
+import { isSet } from "./is-set.ts";
 
 type WireContents = inference.InferTensorContents.$Properties;
 
@@ -33,7 +34,7 @@ export function readContents(contents: WireContents, dataType: string, place: Co
   let data: TensorData | undefined;
   for (const { field, types } of fields) {
     const values = contents[field];
-    if (values == null || values.length === 0) continue;
+    if (!isSet(values) || values.length === 0) continue;
     const where = `unexpected explicit tensor data for input tensor '${place.input}' for model '${place.model}'`;
     if (data !== undefined) throw new InferenceError("INVALID_ARG", `${where}, binary data was already supplied.`);
     if (!isDataType(dataType) || !types.includes(dataType)) {

@@ -8,6 +8,7 @@ import { readNumber } from "./int64.ts";
 import { readRequestParameters, writeParameters } from "./parameters.ts";
 import { plainView } from "./plain-view.ts";
 import { sharedMemoryDisabled } from "./shared-memory.ts";
+import { isSet } from "./is-set.ts";
 
 type WireRequest = inference.ModelInferRequest.$Properties;
 type WireInput = inference.ModelInferRequest.InferInputTensor.$Properties;
@@ -34,7 +35,7 @@ function readInputs(message: WireRequest, model: string): readonly InferInput[] 
   const raw = message.rawInputContents ?? [];
   return (message.inputs ?? []).map((input, index): InferInput => {
     const head = readHead(input);
-    if (input.contents == null) {
+    if (!isSet(input.contents)) {
       const bytes = raw[index];
       if (bytes !== undefined) return { ...head, bytes: plainView(bytes) };
       throw new InferenceError("INVALID_ARG", `unable to find data for input tensor '${head.name}' for model '${model}' in request.`);
@@ -57,7 +58,7 @@ function readHead(input: WireInput): Omit<InferInput, "data" | "bytes"> {
 
 /** Reading parameters costs more than looking that there are none, as is usual. */
 function readTensorParameters(parameters: WireInput["parameters"]): InferInput["parameters"] {
-  if (parameters == null || Object.keys(parameters).length === 0) return undefined;
+  if (!isSet(parameters) || Object.keys(parameters).length === 0) return undefined;
   if (Object.hasOwn(parameters, "shared_memory_region")) throw sharedMemoryDisabled();
   return readRequestParameters(parameters);
 }
@@ -68,7 +69,7 @@ function readOutput(output: WireOutput): RequestedOutput {
   if (parameters === undefined) return { name };
   const { classification, ...others } = parameters;
   if (classification === undefined) return { name, parameters };
-  if (output.parameters?.classification?.int64Param == null) {
+  if (!isSet(output.parameters?.classification?.int64Param)) {
     throw new InferenceError("INVALID_ARG", "invalid value type for 'classification' parameter, expected int64_param.");
   }
   return { name, classification: Number(classification), parameters: others };

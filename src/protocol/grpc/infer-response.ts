@@ -7,6 +7,7 @@ import { readContents } from "./contents.ts";
 import { readNumber } from "./int64.ts";
 import { readParameters, writeParameters } from "./parameters.ts";
 import { plainView } from "./plain-view.ts";
+import { isSet } from "./is-set.ts";
 
 type WireResponse = inference.ModelInferResponse.$Properties;
 
@@ -42,11 +43,10 @@ export function readInferResponse(message: WireResponse): InferResponse {
     const shape = (output.shape ?? []).map(readNumber);
     const raw = message.rawOutputContents?.[index];
     const { contents } = output;
-    if (raw === undefined && contents == null) throw contradiction(`output '${name}' of model '${modelName}' came without data`);
-    const content =
-      contents == null
-        ? { bytes: plainView(raw ?? new Uint8Array(0)) }
-        : { data: readContents(contents, dataType, { input: name, model: modelName }) };
+    if (raw === undefined && !isSet(contents)) throw contradiction(`output '${name}' of model '${modelName}' came without data`);
+    const content = !isSet(contents)
+      ? { bytes: plainView(raw ?? new Uint8Array(0)) }
+      : { data: readContents(contents, dataType, { input: name, model: modelName }) };
     const data = elementsOf({ name, dataType, shape, ...content }, { modelName, requestId: id });
     const parameters = readParameters(output.parameters);
     return { name, dataType, shape, data, ...(Object.keys(parameters).length === 0 ? {} : { parameters }) };

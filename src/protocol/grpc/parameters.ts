@@ -2,6 +2,7 @@ import type { InferParameter, InferParameters } from "../inference.ts";
 import { InferenceError } from "../inference-error.ts";
 import type { inference } from "./generated/messages.js";
 import { readInt64, writeInt64 } from "./int64.ts";
+import { isSet } from "./is-set.ts";
 
 type WireParameter = inference.InferParameter.$Properties;
 
@@ -13,17 +14,17 @@ const int64Max = 2n ** 63n - 1n;
 /** The one value that is set; undefined where none is. */
 export function readParameter(parameter: WireParameter): InferParameter | undefined {
   const { boolParam, int64Param, stringParam, doubleParam, uint64Param } = parameter;
-  if (stringParam != null) return stringParam;
-  if (int64Param != null) return readInt64(int64Param);
-  if (boolParam != null) return boolParam;
-  if (doubleParam != null) return doubleParam;
-  return uint64Param == null ? undefined : readInt64(uint64Param);
+  if (isSet(stringParam)) return stringParam;
+  if (isSet(int64Param)) return readInt64(int64Param);
+  if (isSet(boolParam)) return boolParam;
+  if (isSet(doubleParam)) return doubleParam;
+  return !isSet(uint64Param) ? undefined : readInt64(uint64Param);
 }
 
 /** Parameters of a response, or of one of its tensors: taken as they are. */
 export function readParameters(parameters: WireParameters | null | undefined): InferParameters {
   const read: Record<string, InferParameter> = {};
-  if (parameters == null) return read;
+  if (!isSet(parameters)) return read;
   for (const [name, parameter] of Object.entries(parameters)) {
     const value = readParameter(parameter);
     if (value !== undefined) define(read, name, value);
@@ -60,7 +61,7 @@ const kindNames: Readonly<Record<ParameterKind, string>> = {
  */
 export function readRequestParameters(parameters: WireParameters | null | undefined): InferParameters {
   const read: Record<string, InferParameter> = {};
-  if (parameters == null) return read;
+  if (!isSet(parameters)) return read;
   for (const [name, parameter] of Object.entries(parameters)) {
     const known = Object.hasOwn(kinds, name) ? kinds[name] : undefined;
     if (known === undefined && name.startsWith("triton_")) {
@@ -70,7 +71,7 @@ export function readRequestParameters(parameters: WireParameters | null | undefi
       );
     }
     const allowed = known ?? customKinds;
-    const value = allowed.some((kind) => parameter[kind] != null) ? readParameter(parameter) : undefined;
+    const value = allowed.some((kind) => isSet(parameter[kind])) ? readParameter(parameter) : undefined;
     if (value === undefined) {
       const expected = (known ?? customKinds.filter((kind) => kind !== "doubleParam")).map((kind) => kindNames[kind]);
       throw new InferenceError(
@@ -97,16 +98,10 @@ export function writeParameters(parameters: InferParameters | undefined): Record
 }
 
 function writeParameter(value: InferParameter): WireParameter {
-  switch (typeof value) {
-    case "string":
-      return { stringParam: value };
-    case "boolean":
-      return { boolParam: value };
-    case "number":
-      return Number.isSafeInteger(value) ? { int64Param: value } : { doubleParam: value };
-    case "bigint":
-      return value > int64Max ? { uint64Param: writeInt64(value, true) } : { int64Param: writeInt64(value) };
-  }
+  if (typeof value === "string") return { stringParam: value };
+  if (typeof value === "boolean") return { boolParam: value };
+  if (typeof value === "number") return Number.isSafeInteger(value) ? { int64Param: value } : { doubleParam: value };
+  return value > int64Max ? { uint64Param: writeInt64(value, true) } : { int64Param: writeInt64(value) };
 }
 
 /** Sets a property whatever its name: `__proto__` is a name like any other on the wire. */

@@ -49,7 +49,7 @@ function read(file: string, what: string): Buffer {
 }
 
 /** Why an address could not be listened on. grpc-js keeps the system's code only in its text. */
-export function listenFailure(thrown: unknown, host: string, port: number): unknown {
+export function listenFailure(thrown: unknown, host: string, port: number): ServableError {
   const code = /\bE[A-Z]{4,}\b/.exec(messageOf(thrown))?.[0];
   switch (code) {
     case "EADDRINUSE":

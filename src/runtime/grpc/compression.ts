@@ -39,10 +39,11 @@ export class Compression {
  * not. So that copy says that it is.
  */
 function flagged(compressed: Buffer): Buffer {
+  const copy = compressed.copy.bind(compressed);
   return Object.assign(compressed, {
     copy(target: Uint8Array, targetStart = 0, sourceStart = 0, sourceEnd = compressed.byteLength): number {
       if (targetStart === frameHeadBytes) target[0] = 1;
-      return Buffer.prototype.copy.call(compressed, target, targetStart, sourceStart, sourceEnd);
+      return copy(target, targetStart, sourceStart, sourceEnd);
     },
   });
 }

@@ -1,4 +1,4 @@
-import type { Metadata, StatusObject } from "@grpc/grpc-js";
+import type { Metadata } from "@grpc/grpc-js";
 import { ServableError } from "../../errors.ts";
 import { InferenceError, statusOf } from "../../protocol/inference-error.ts";
 import type { GrpcJs } from "../../protocol/grpc/packages.ts";
@@ -6,7 +6,11 @@ import { internalCodes, problemOf, toWireError } from "../http/problem.ts";
 import { grpcCode, inferenceCode } from "./status.ts";
 
 /** A call's end that is a failure. */
-export type Failure = Pick<StatusObject, "code" | "details"> & { readonly metadata?: Metadata };
+export interface Failure {
+  readonly code: number;
+  readonly details: string;
+  readonly metadata?: Metadata;
+}
 
 /** Trailers must fit into what clients take of headers, 8 KiB by default: a text of this length does after it is escaped. */
 const longestText = 2_000;

@@ -17,7 +17,6 @@ import { listenFailure, readTls } from "./address.ts";
 import { Compression } from "./compression.ts";
 import { textForStatus } from "./failure.ts";
 import type { ResolvedGrpcListen } from "./options.ts";
-import { grpcStatus } from "./status.ts";
 
 /** One method, in bytes: whoever handles it reads and writes its messages. Both are streams, or neither is. */
 export type HostedMethod =
@@ -96,7 +95,7 @@ export class GrpcHost {
     const bound = await new Promise<number>((resolve, reject) => {
       this.#server.bindAsync(`${shown}:${port}`, credentials, (error, number) => {
         if (error === null) resolve(number);
-        else reject(listenFailure(error, host, port) as Error);
+        else reject(listenFailure(error, host, port));
       });
     });
     this.#listening = true;
@@ -137,7 +136,7 @@ export class GrpcHost {
 
   /** Turns away who has no token before anything of a message is read. Health is open to everybody: an orchestrator has no token. */
   #guard(tokens: TokenFile): ServerInterceptor {
-    const { ServerInterceptingCall } = this.#packages.grpc;
+    const { ServerInterceptingCall, status } = this.#packages.grpc;
     return (method, call) => {
       if (method.path.startsWith("/grpc.health.v1.Health/")) return new ServerInterceptingCall(call);
       return new ServerInterceptingCall(call, {
@@ -148,7 +147,7 @@ export class GrpcHost {
               // Nobody past here needs it, and no service is to see it.
               metadata.remove("authorization");
               if (tokens.accepts(authorization?.toString())) pass(metadata);
-              else call.sendStatus({ code: grpcStatus.UNAUTHENTICATED, details: needsToken });
+              else call.sendStatus({ code: status.UNAUTHENTICATED, details: needsToken });
             },
           });
         },

@@ -1,6 +1,7 @@
 import type { inference } from "../../protocol/grpc/generated/messages.js";
 import { InferenceError } from "../../protocol/inference-error.ts";
 import type { LoadOverrides } from "../model-plane.ts";
+import { isSet } from "../../protocol/grpc/is-set.ts";
 
 type WireParameters = Readonly<Record<string, inference.ModelRepositoryParameter.$Properties>>;
 
@@ -12,10 +13,10 @@ export function readLoadParameters(parameters: WireParameters): LoadOverrides {
   const files = new Map<string, Uint8Array>();
   for (const [name, parameter] of Object.entries(parameters)) {
     if (name === "config") {
-      if (parameter.stringParam == null) throw wrongKind(name, "string_param");
+      if (!isSet(parameter.stringParam)) throw wrongKind(name, "string_param");
       config = parameter.stringParam;
     } else if (name.startsWith(fileKey)) {
-      if (parameter.bytesParam == null) throw wrongKind(name, "bytes_param");
+      if (!isSet(parameter.bytesParam)) throw wrongKind(name, "bytes_param");
       files.set(name.slice(fileKey.length), parameter.bytesParam);
     } else {
       throw new InferenceError("INVALID_ARG", `unrecognized load parameter '${name}'.`);
@@ -28,7 +29,7 @@ export function readLoadParameters(parameters: WireParameters): LoadOverrides {
 export function readUnloadParameters(parameters: WireParameters): boolean {
   const parameter = Object.hasOwn(parameters, "unload_dependents") ? parameters.unload_dependents : undefined;
   if (parameter === undefined) return false;
-  if (parameter.boolParam == null) throw wrongKind("unload_dependents", "bool_param");
+  if (!isSet(parameter.boolParam)) throw wrongKind("unload_dependents", "bool_param");
   return parameter.boolParam;
 }
 

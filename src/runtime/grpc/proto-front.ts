@@ -33,8 +33,8 @@ function check({ engine }: ServiceStreamHost, { grpcService, method, service, re
   };
   if (definition === undefined) return refuse("there is no such service");
   if (!handles(definition.request, json) || !handles(definition.response, json)) refuse("it does not read and write application/json");
-  if (requestStream && definition.inputStream !== true) refuse("the method takes a stream, the service one value");
-  if (!requestStream && definition.inputStream === true) refuse("the service takes a stream, the method one message");
+  if (requestStream && !definition.inputStream) refuse("the method takes a stream, the service one value");
+  if (!requestStream && definition.inputStream) refuse("the service takes a stream, the method one message");
   if (!responseStream && definition.outputStream === true) refuse("the service answers with a stream, the method with one message");
 }
 

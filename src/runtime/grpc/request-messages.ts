@@ -26,8 +26,7 @@ export class RequestMessages {
   next(): Promise<Buffer | undefined> {
     return new Promise((resolve) => {
       this.#waiting = resolve;
-      this.#settle();
-      if (this.#waiting !== undefined) this.#call.resume();
+      if (!this.#settle()) this.#call.resume();
     });
   }
 
@@ -39,15 +38,13 @@ export class RequestMessages {
     this.#settle();
   }
 
-  #settle(): void {
+  /** Gives who waits what there is. @returns whether nobody waits any more */
+  #settle(): boolean {
     const waiting = this.#waiting;
-    const message = this.#come.shift();
-    if (waiting === undefined) {
-      if (message !== undefined) this.#come.unshift(message);
-      return;
-    }
-    if (message === undefined && !this.#ended) return;
+    if (waiting === undefined) return true;
+    if (this.#come.length === 0 && !this.#ended) return false;
     this.#waiting = undefined;
-    waiting(message);
+    waiting(this.#come.shift());
+    return true;
   }
 }

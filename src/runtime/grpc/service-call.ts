@@ -44,7 +44,7 @@ export class ServiceCall {
     if (definition === undefined) throw this.#engine.unknownService(service);
     this.#service = service;
     this.#responseType = negotiateResponse(definition.response, accept);
-    if (definition.inputStream !== true) selectRequestHandler(definition.request, contentType);
+    if (!definition.inputStream) selectRequestHandler(definition.request, contentType);
     this.#maxBodyBytes = this.#engine.policy(service).maxBodyBytes;
     const execution = this.#engine.admit(service, {
       requestId: this.requestId,

@@ -40,8 +40,8 @@ export async function runServiceStream({ engine, grpc, host }: ServiceStreamHost
     const first = await firstMessage(messages, host.draining);
     const head = shape.head(first);
     const definition = serviceCall.admit(head);
-    const body = definition.inputStream === true ? lines(first, messages, serviceCall, shape) : shape.body(first);
-    if (definition.inputStream !== true) messages.discardRest();
+    const body = definition.inputStream ? lines(first, messages, serviceCall, shape) : shape.body(first);
+    if (!definition.inputStream) messages.discardRest();
     await answer(await serviceCall.run(head.contentType, body), { replies, host, call, shape });
     replies.end();
   } catch (thrown) {

@@ -30,8 +30,7 @@ export function servicesFront(front: ServiceStreamHost, { messages }: GrpcPackag
           const message = read(call.request);
           const head = headOf(message);
           const definition = serviceCall.admit(head);
-          if (definition.inputStream === true || definition.outputStream === true)
-            throw streamsOnly(head.service, "call it with CallStream");
+          if (definition.inputStream || definition.outputStream === true) throw streamsOnly(head.service, "call it with CallStream");
           const response = await serviceCall.run(head.contentType, message.body);
           if (response.kind === "stream") {
             // Begun and ended, or its slot would wait for a reader.

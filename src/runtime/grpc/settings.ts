@@ -1,5 +1,6 @@
 import type { inference } from "../../protocol/grpc/generated/messages.js";
 import type { Settings } from "../model-plane.ts";
+import { isSet } from "../../protocol/grpc/is-set.ts";
 
 type TraceValues = Readonly<Record<string, inference.TraceSettingRequest.SettingValue.$Properties>>;
 type LogValues = Readonly<Record<string, inference.LogSettingsRequest.SettingValue.$Properties>>;
@@ -9,7 +10,7 @@ type Change = string | number | boolean;
 export function readTraceChanges(settings: TraceValues): Readonly<Record<string, readonly string[] | null>> | undefined {
   const entries = Object.entries(settings);
   if (entries.length === 0) return undefined;
-  return Object.fromEntries(entries.map(([name, { value }]) => [name, value == null || value.length === 0 ? null : value]));
+  return Object.fromEntries(entries.map(([name, { value }]) => [name, !isSet(value) || value.length === 0 ? null : value]));
 }
 
 export function writeTraceSettings(settings: Settings): inference.TraceSettingResponse.$Properties {
@@ -25,7 +26,7 @@ export function readLogChanges(settings: LogValues): Readonly<Record<string, Cha
   const changes: Record<string, Change> = {};
   for (const [name, { boolParam, uint32Param, stringParam }] of Object.entries(settings)) {
     const value = boolParam ?? uint32Param ?? stringParam;
-    if (value != null) changes[name] = value;
+    if (isSet(value)) changes[name] = value;
   }
   return Object.keys(changes).length === 0 ? undefined : changes;
 }
@@ -35,14 +36,7 @@ export function writeLogSettings(settings: Settings): inference.LogSettingsRespo
 }
 
 function logValue(value: Settings[string]): inference.LogSettingsResponse.SettingValue.$Properties {
-  switch (typeof value) {
-    case "boolean":
-      return { boolParam: value };
-    case "number":
-      return { uint32Param: value };
-    case "string":
-      return { stringParam: value };
-    case "object":
-      return { stringParam: value.join(",") };
-  }
+  if (typeof value === "boolean") return { boolParam: value };
+  if (typeof value === "number") return { uint32Param: value };
+  return { stringParam: typeof value === "string" ? value : value.join(",") };
 }

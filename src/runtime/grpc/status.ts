@@ -1,7 +1,7 @@
 import type { ErrorCode } from "../../errors.ts";
 import type { InferenceStatus } from "../../protocol/inference-error.ts";
 
-/** The numbers of gRPC's statuses, by their names. */
+/** The numbers of gRPC's statuses, by their names: those of grpc-js, which is not loaded before it is needed. */
 export const grpcStatus = {
   OK: 0,
   CANCELLED: 1,

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import path from "node:path";
 import type { Method, Root, Type } from "protobufjs";
 import { ServableError, messageOf } from "../../errors.ts";
@@ -36,9 +37,7 @@ export async function loadProto(mapping: ProtoMapping): Promise<LoadedProto> {
     const bundled = protobuf.util.path.normalize(target);
     if (bundled in protobuf.common) return usual(origin, target);
     const folders = origin === "" ? [""] : [path.dirname(origin), ...includeDirs];
-    const found = folders
-      .map((folder) => path.resolve(folder, target))
-      .find((candidate) => protobuf.util.fs?.existsSync(candidate) === true);
+    const found = folders.map((folder) => path.resolve(folder, target)).find((candidate) => existsSync(candidate));
     return found ?? usual(origin, target);
   };
   try {

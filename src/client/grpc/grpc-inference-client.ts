@@ -1,0 +1,217 @@
+import { ServableError, type JsonValue } from "../../errors.ts";
+import { writeInferRequest } from "../../protocol/grpc/infer-request.ts";
+import { readInferResponse } from "../../protocol/grpc/infer-response.ts";
+import { modelConfigJson } from "../../protocol/grpc/model-config.ts";
+import { readIndex, readModelMetadata, readServerMetadata, readStatistics } from "../../protocol/grpc/model-info.ts";
+import type { InferRequest } from "../../protocol/inference.ts";
+import type { ModelMetadata, ModelStatistics, RepositoryIndexEntry, ServerMetadata } from "../../protocol/model-info.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { closable } from "../closable.ts";
+import { inferResult, outgoingInfer, type AnyInputs } from "../open-inference/infer-call.ts";
+import type { InferenceClient, InferOptions, InferResult, LoadOptions, ModelCallOptions } from "../open-inference/inference-client.ts";
+import type { AnyModels, ClassifiedOutputs, ModelInputs, ModelMap, ModelOutputs, OutputName } from "../open-inference/model-types.ts";
+import type { CallOptions } from "../options.ts";
+import { Connection } from "./connection.ts";
+import { inferStream } from "./infer-stream.ts";
+import { methods } from "./methods.ts";
+import { resolveGrpcClient, type GrpcClientOptions } from "./options.ts";
+
+/** One request of a stream of them. */
+export interface StreamedRequest<Inputs> extends Pick<InferOptions, "id" | "outputs" | "parameters" | "priority" | "sequence"> {
+  readonly inputs: Inputs;
+}
+
+/** What became of one request of a stream: a result, or the error that it got; the stream goes on. */
+export type StreamedResult<Outputs> =
+  | { readonly id: string; readonly result: InferResult<Outputs>; readonly error?: undefined }
+  | { readonly id: string; readonly result?: undefined; readonly error: ServableError };
+
+const askForFinal = "triton_enable_empty_final_response";
+const isFinal = "triton_final_response";
+
+/**
+ * A client of the Open Inference Protocol over gRPC: of this package's model server, Triton, and KServe. It needs the packages
+ * `@grpc/grpc-js` and `protobufjs`, and does what `OpenInferenceClient` does over HTTP, and streams besides.
+ *
+ * @typeParam Models - the models that are served; `servable triton types` writes it. Without it any names and tensors are taken
+ * @example
+ * ```ts
+ * import { GrpcInferenceClient } from "servable/grpc";
+ *
+ * const client = new GrpcInferenceClient("grpc://127.0.0.1:8001", { timeoutMs: 5_000 });
+ *
+ * export async function scores(pixels: Float32Array): Promise<Float32Array> {
+ *   const { outputs } = await client.infer("mlp", { x: { shape: [1, 64], data: pixels } });
+ *   return outputs.y?.as("FP32").data ?? new Float32Array();
+ * }
+ * ```
+ */
+export class GrpcInferenceClient<Models extends ModelMap<Models> = AnyModels> implements InferenceClient<Models> {
+  readonly #connection: Connection;
+
+  /**
+   * @param url - `grpc://host:port`, or `grpcs://` for TLS
+   * @throws ServableError `invalid_argument` for a URL or an option that makes no sense
+   */
+  constructor(url: string, options: GrpcClientOptions = {}) {
+    this.#connection = new Connection(resolveGrpcClient(url, options));
+  }
+
+  /** Cuts the connection; calls that are open fail. */
+  close(): void {
+    this.#connection.close();
+  }
+
+  async live(options: CallOptions = {}): Promise<boolean> {
+    return this.#health(async () => (await this.#connection.unary(methods.ServerLive, {}, { ...options, retries: 0 })).message.live);
+  }
+
+  async ready(options: CallOptions = {}): Promise<boolean> {
+    return this.#health(async () => (await this.#connection.unary(methods.ServerReady, {}, { ...options, retries: 0 })).message.ready);
+  }
+
+  async modelReady(model: keyof Models & string, options: ModelCallOptions = {}): Promise<boolean> {
+    const request = { name: model, version: options.version ?? "" };
+    return this.#health(
+      async () => (await this.#connection.unary(methods.ModelReady, request, { ...options, retries: 0 })).message.ready,
+      true,
+    );
+  }
+
+  async serverMetadata(options: CallOptions = {}): Promise<ServerMetadata> {
+    return readServerMetadata((await this.#connection.unary(methods.ServerMetadata, {}, options)).message);
+  }
+
+  async modelMetadata(model: keyof Models & string, options: ModelCallOptions = {}): Promise<ModelMetadata> {
+    const request = { name: model, version: options.version ?? "" };
+    return readModelMetadata((await this.#connection.unary(methods.ModelMetadata, request, options)).message);
+  }
+
+  async modelConfig(model: keyof Models & string, options: ModelCallOptions = {}): Promise<Readonly<Record<string, JsonValue>>> {
+    const request = { name: model, version: options.version ?? "" };
+    const { message, packages } = await this.#connection.unary(methods.ModelConfig, request, options);
+    return modelConfigJson(message.config ?? {}, packages.messages);
+  }
+
+  async statistics(model?: keyof Models & string, options: ModelCallOptions = {}): Promise<readonly ModelStatistics[]> {
+    const request = { name: model ?? "", version: options.version ?? "" };
+    return readStatistics((await this.#connection.unary(methods.ModelStatistics, request, options)).message);
+  }
+
+  async index(options: CallOptions & { readonly ready?: boolean | undefined } = {}): Promise<readonly RepositoryIndexEntry[]> {
+    return readIndex((await this.#connection.unary(methods.RepositoryIndex, { ready: options.ready ?? false }, options)).message);
+  }
+
+  async load(model: keyof Models & string, options: LoadOptions = {}): Promise<void> {
+    const { config, files = {} } = options;
+    const parameters = Object.fromEntries([
+      ...(config === undefined ? [] : [["config", { stringParam: typeof config === "string" ? config : JSON.stringify(config) }] as const]),
+      ...Object.entries(files).map(([name, bytes]) => [`file:${name}`, { bytesParam: bytes }] as const),
+    ]);
+    await this.#connection.unary(methods.RepositoryModelLoad, { modelName: model, parameters }, options);
+  }
+
+  async unload(
+    model: keyof Models & string,
+    options: CallOptions & { readonly unloadDependents?: boolean | undefined } = {},
+  ): Promise<void> {
+    const parameters = { unload_dependents: { boolParam: options.unloadDependents ?? false } };
+    await this.#connection.unary(methods.RepositoryModelUnload, { modelName: model, parameters }, options);
+  }
+
+  async infer<M extends keyof Models & string, Output extends OutputName<Models[M]> = OutputName<Models[M]>>(
+    model: M,
+    inputs: ModelInputs<Models[M]>,
+    options: InferOptions<Output> = {},
+  ): Promise<InferResult<ModelOutputs<Models[M], Output>>> {
+    const result = await this.#infer(requestOf(model, inputs as AnyInputs, options), options);
+    // That the server's models are those of `Models` is the caller's promise, as is that a server keeps to their metadata.
+    return result as unknown as InferResult<ModelOutputs<Models[M], Output>>;
+  }
+
+  async classify<M extends keyof Models & string, Output extends OutputName<Models[M]>>(
+    model: M,
+    inputs: ModelInputs<Models[M]>,
+    classes: { readonly [Name in Output]: number },
+    options: Omit<InferOptions<Output>, "outputs"> = {},
+  ): Promise<InferResult<ClassifiedOutputs<Output>>> {
+    const result = await this.#infer(requestOf(model, inputs as AnyInputs, options, classes), options);
+    for (const tensor of Object.values(result.outputs)) tensor.as("BYTES");
+    return result as unknown as InferResult<ClassifiedOutputs<Output>>;
+  }
+
+  /**
+   * Runs a model that gives any number of answers to one request (a decoupled one); of others, one. Leaving the loop ends the request.
+   *
+   * @throws ServableError with the server's own words
+   */
+  inferStream<M extends keyof Models & string, Output extends OutputName<Models[M]> = OutputName<Models[M]>>(
+    model: M,
+    inputs: ModelInputs<Models[M]>,
+    options: InferOptions<Output> = {},
+  ): AsyncIterableIterator<InferResult<ModelOutputs<Models[M], Output>>> {
+    const request = requestOf(model, inputs as AnyInputs, { ...options, parameters: { ...options.parameters, [askForFinal]: true } });
+    const clock = this.#connection.clock("ModelStreamInfer", options);
+    const replies = inferStream(this.#connection, only(request), clock, options);
+    async function* results(): AsyncGenerator<InferResult<ModelOutputs<Models[M], Output>>> {
+      for await (const { response, error } of replies) {
+        if (error !== undefined) throw error;
+        const { [isFinal]: final, ...parameters } = response.parameters;
+        // The last message of a decoupled model is empty and no answer.
+        const empty = final === true && response.outputs.length === 0;
+        if (!empty) yield inferResult({ ...response, parameters }) as unknown as InferResult<ModelOutputs<Models[M], Output>>;
+        if (final === true) return;
+      }
+    }
+    return closable(results(), () => clock.leave());
+  }
+
+  /**
+   * Runs a model on each of many requests over one stream, such as those of a sequence: no faster than they are taken, with the
+   * results in the requests' order. A request that fails has its error in its place.
+   */
+  inferEach<M extends keyof Models & string>(
+    model: M,
+    requests: AsyncIterable<StreamedRequest<ModelInputs<Models[M]>>> | Iterable<StreamedRequest<ModelInputs<Models[M]>>>,
+    options: ModelCallOptions = {},
+  ): AsyncIterableIterator<StreamedResult<ModelOutputs<Models[M]>>> {
+    const clock = this.#connection.clock("ModelStreamInfer", options);
+    async function* written(): AsyncGenerator<InferRequest> {
+      for await (const { inputs, ...own } of requests) yield requestOf(model, inputs as AnyInputs, { ...options, ...own });
+    }
+    const replies = inferStream(this.#connection, written(), clock, options);
+    async function* results(): AsyncGenerator<StreamedResult<ModelOutputs<Models[M]>>> {
+      for await (const { id, response, error } of replies) {
+        if (error !== undefined) yield { id, error };
+        else yield { id, result: inferResult(response) as unknown as InferResult<ModelOutputs<Models[M]>> };
+      }
+    }
+    return closable(results(), () => clock.leave());
+  }
+
+  async #infer(request: InferRequest, options: CallOptions): Promise<InferResult<Record<string, Tensor>>> {
+    const { message } = await this.#connection.unary(methods.ModelInfer, writeInferRequest(request), options);
+    return inferResult(readInferResponse(message));
+  }
+
+  /** What says no is an answer, and so is that nobody answers at all. */
+  async #health(ask: () => Promise<boolean>, unknownToo = false): Promise<boolean> {
+    try {
+      return await ask();
+    } catch (thrown) {
+      if (!ServableError.isInstance(thrown)) throw thrown;
+      const no = thrown.code === "unavailable" || thrown.code === "not_ready" || (unknownToo && thrown.code === "not_found");
+      if (no) return false;
+      throw thrown;
+    }
+  }
+}
+
+function requestOf(model: string, inputs: AnyInputs, options: InferOptions, classes?: Readonly<Record<string, number>>): InferRequest {
+  const { id, parameters, inputs: tensors, outputs } = outgoingInfer(inputs, options, classes);
+  return { modelName: model, modelVersion: options.version ?? "", id, parameters, inputs: tensors, outputs };
+}
+
+async function* only<T>(item: T): AsyncGenerator<T> {
+  yield await Promise.resolve(item);
+}
