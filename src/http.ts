@@ -4,6 +4,13 @@ export { servicesPlugin, type ServicesPluginOptions } from "./runtime/http/servi
 export { fetchHandler, type FetchHandler, type FetchHandlerOptions } from "./runtime/http/fetch-handler.ts";
 export type { Problem } from "./runtime/http/problem.ts";
 export { httpStatus } from "./runtime/http/status.ts";
+export { ModelHttpServer } from "./runtime/http/open-inference/model-http-server.ts";
+export type { ModelHttpServerOptions } from "./runtime/http/open-inference/options.ts";
+export type { RestrictedApi } from "./runtime/http/open-inference/restrictions.ts";
+export type { ApiName } from "./runtime/http/open-inference/routes.ts";
+export { MetricsServer, type MetricsServerOptions } from "./runtime/http/open-inference/metrics-server.ts";
+export type { GuardedListenerOptions } from "./runtime/http/open-inference/guarded-listener.ts";
+export { createModelMetrics, type ModelMetricsReport, type ModelMetricsSource } from "./runtime/http/open-inference/model-metrics.ts";
 export type { Runtime } from "./runtime/runtime.ts";
 export type { ServiceEntry, ServiceSource, EngineStatus, EngineState } from "./engine/engine.ts";
 export type { BatchRunEvent, EngineLogger, Observer, RequestEvent, WorkerEvent } from "./engine/observer.ts";

@@ -5,6 +5,7 @@ import { ServableError } from "../errors.ts";
 import { addBatch } from "./batch.ts";
 import { addCall } from "./call.ts";
 import { addInit } from "./init.ts";
+import { addModels } from "./models.ts";
 import { readPackageFacts } from "./package-facts.ts";
 import { callErrorLine, errorLine, errorWithStack, exitCodeOf, writeError } from "./print.ts";
 import { addRun } from "./run.ts";
@@ -18,6 +19,7 @@ Examples:
   npx servable call double '{"x":1}'
   npx servable run --config servable.yaml
   npx servable batch ./double.ts in.jsonl out.jsonl
+  npx servable models --model-repository ./models
 `;
 
 function createProgram(): Command {
@@ -37,6 +39,7 @@ function createProgram(): Command {
   addRun(program);
   addCall(program);
   addBatch(program);
+  addModels(program);
   addInit(program);
   return program;
 }

@@ -117,10 +117,11 @@ export class TimeTally {
   }
 }
 
-interface Sums {
+/** What a metric stands at. */
+export interface Sums {
   readonly name: string;
   readonly help: string;
-  readonly type: "counter" | "histogram";
+  readonly type: "counter" | "gauge" | "histogram";
   readonly aggregator: "sum";
   readonly values: readonly {
     readonly metricName?: string;
@@ -129,8 +130,11 @@ interface Sums {
   }[];
 }
 
-/** A registry asks nothing of a metric but its name and `get`; its type asks for a class of prom-client's. */
-function register(registry: Registry, name: string, get: () => Sums): void {
+/**
+ * Adds a metric that is summed up when it is asked for. A registry asks nothing of a metric but its name and `get`; its type asks for a
+ * class of prom-client's.
+ */
+export function register(registry: Registry, name: string, get: () => Sums): void {
   const metric = { name, get: () => Promise.resolve(get()), reset: () => undefined };
   registry.registerMetric(metric as unknown as Metric);
 }

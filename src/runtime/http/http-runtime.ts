@@ -1,8 +1,5 @@
-import { readFileSync } from "node:fs";
-import { Server as NetServer, type AddressInfo } from "node:net";
-import { createSecureContext } from "node:tls";
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { ServableError, messageOf } from "../../errors.ts";
+import { ServableError } from "../../errors.ts";
 import { Engine, type EngineStatus } from "../../engine/engine.ts";
 import type { EngineLogger } from "../../engine/observer.ts";
 import { createLogger, requestLog } from "../../telemetry/logs.ts";
@@ -14,6 +11,7 @@ import { reachingOut } from "./auth-plugin.ts";
 import { docsFront, pagePaths } from "./docs-front.ts";
 import { problemAnswer } from "./exchange.ts";
 import { healthFront } from "./health-front.ts";
+import { closeListener, listen, readTls } from "./listener.ts";
 import { metricsFront } from "./metrics-front.ts";
 import { OpenAnswers } from "./open-answers.ts";
 import { resolveHttpOptions, type HttpRuntimeOptions, type ResolvedHttpOptions } from "./options.ts";
@@ -96,7 +94,7 @@ export class HttpRuntime implements Runtime {
       metrics.watch(engine);
       this.#app = await this.#build(engine, metrics, log);
       this.#goOnUnlessStopped();
-      this.#url = await this.#listen(this.#app);
+      this.#url = await listen(this.#app, this.#resolved);
       await engine.start();
     } catch (thrown) {
       const stopped = this.#isStopping;
@@ -124,9 +122,7 @@ export class HttpRuntime implements Runtime {
     const { graceMs } = this.#resolved;
     const since = performance.now();
     this.#engine?.beginStop();
-    const server = this.#app?.server;
-    // Node's own close() of an HTTP server cuts off answers that are written and not yet sent; that of net only stops listening.
-    if (server?.listening === true) NetServer.prototype.close.call(server);
+    if (this.#app !== undefined) closeListener(this.#app.server);
     await this.#engine?.stop(graceMs);
     await this.#answers.flushed(Math.max(flushMs, graceMs - (performance.now() - since)));
     await this.#close();
@@ -182,17 +178,6 @@ export class HttpRuntime implements Runtime {
       send(reply, problemAnswer(error, request.id));
     });
   }
-
-  async #listen(app: FastifyInstance): Promise<string> {
-    const { host, port, tls } = this.#resolved;
-    try {
-      await app.listen({ host, port });
-    } catch (thrown) {
-      throw listenFailure(thrown, host, port);
-    }
-    const { port: bound } = app.server.address() as AddressInfo;
-    return `${tls === undefined ? "http" : "https"}://${host.includes(":") ? `[${host}]` : host}:${bound}`;
-  }
 }
 
 function stoppedEarly(): ServableError {
@@ -202,46 +187,4 @@ function stoppedEarly(): ServableError {
 function isPublic(request: FastifyRequest): boolean {
   const url = request.routeOptions.url;
   return url !== undefined && (healthPaths.has(url) || pagePaths.has(url));
-}
-
-function readTls({ certFile, keyFile }: NonNullable<HttpRuntimeOptions["tls"]>): { readonly cert: Buffer; readonly key: Buffer } {
-  const read = (file: string, what: string): Buffer => {
-    try {
-      return readFileSync(file);
-    } catch (thrown) {
-      throw new ServableError("invalid_config", `The TLS ${what} ${file} can't be read: ${messageOf(thrown)}`, { cause: thrown });
-    }
-  };
-  const material = { cert: read(certFile, "certificate"), key: read(keyFile, "key") };
-  try {
-    createSecureContext(material);
-  } catch (thrown) {
-    throw new ServableError("invalid_config", `The TLS certificate ${certFile} and key ${keyFile} can't be used: ${messageOf(thrown)}`, {
-      cause: thrown,
-    });
-  }
-  return material;
-}
-
-function listenFailure(thrown: unknown, host: string, port: number): unknown {
-  const code = thrown instanceof Error && "code" in thrown ? thrown.code : undefined;
-  switch (code) {
-    case "EADDRINUSE":
-      return new ServableError(
-        "address_in_use",
-        `Port ${port} on ${host} is taken by another program. Stop it, or choose another port with --port.`,
-        { cause: thrown },
-      );
-    case "EACCES":
-      return new ServableError(
-        "address_in_use",
-        `Port ${port} on ${host} may not be used by this user. Choose one above 1023 with --port.`,
-        { cause: thrown },
-      );
-    case "EADDRNOTAVAIL":
-    case "ENOTFOUND":
-      return new ServableError("address_in_use", `This machine has no address ${host}. Choose another with --host.`, { cause: thrown });
-    default:
-      return thrown;
-  }
 }

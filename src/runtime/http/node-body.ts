@@ -3,12 +3,19 @@ import { ServableError } from "../../errors.ts";
 import type { AbortReading, BodySource } from "./call.ts";
 import { tooLarge } from "./exchange.ts";
 
+/** Makes one piece of several. */
+export type JoinParts = (parts: readonly Uint8Array[], size: number) => Uint8Array;
+
+const concat: JoinParts = (parts, size) => Buffer.concat(parts, size);
+
 /** Reads the body of a Node request, bounded, with no copy where it came in one piece. */
 export class NodeBody implements BodySource {
   readonly #message: IncomingMessage;
+  readonly #join: JoinParts;
 
-  constructor(message: IncomingMessage) {
+  constructor(message: IncomingMessage, join: JoinParts = concat) {
     this.#message = message;
+    this.#join = join;
   }
 
   chunks(): AsyncIterable<Uint8Array> {
@@ -38,7 +45,7 @@ export class NodeBody implements BodySource {
     message.on("end", () => {
       if (settled) return;
       settled = true;
-      done(all === undefined ? (first ?? empty) : Buffer.concat(all, size));
+      done(all === undefined ? (first ?? empty) : this.#join(all, size));
     });
     message.on("close", () => {
       if (!settled) fail(brokenOff());

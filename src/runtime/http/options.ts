@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyPluginCallback } from "fastify";
-import { isIP } from "node:net";
 import { ServableError } from "../../errors.ts";
 import type { ServiceSource } from "../../engine/engine.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
+import { isLoopback } from "./listener.ts";
 
 /** How services are served over HTTP. */
 export interface HttpRuntimeOptions {
@@ -78,9 +78,4 @@ export function resolveHttpOptions(options: HttpRuntimeOptions): ResolvedHttpOpt
     page: options.page ?? true,
     graceMs,
   });
-}
-
-/** Whether an address can be reached from this machine only. */
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }

@@ -1,0 +1,96 @@
+import type { FastifyReply } from "fastify";
+import { discardRest } from "../node-body.ts";
+import { failureBody, failureHeaders, httpStatusOf } from "./failure.ts";
+
+/** What is sent back. */
+export interface WireAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Parts are sent one after another, uncopied. */
+  readonly body: string | Uint8Array | readonly Uint8Array[];
+}
+
+const jsonHeaders = { "content-type": "application/json" } as const;
+/** What a sender may still send of a body that nobody reads, so that it gets to read its answer. */
+const restBytes = 16 * 1024 * 1024;
+
+/** An answer in JSON. */
+export function jsonAnswer(value: unknown): WireAnswer {
+  return jsonTextAnswer(JSON.stringify(value));
+}
+
+/** An answer in JSON that is written already. */
+export function jsonTextAnswer(text: string): WireAnswer {
+  return { status: 200, headers: jsonHeaders, body: text };
+}
+
+/** An answer with no body. */
+export function emptyAnswer(status: number): WireAnswer {
+  return { status, headers: {}, body: "" };
+}
+
+/** A failure as an answer. */
+export function failureAnswer(thrown: unknown): WireAnswer {
+  return { status: httpStatusOf(thrown), headers: { ...jsonHeaders, ...failureHeaders(thrown) }, body: failureBody(thrown) };
+}
+
+/** A path or a method that there is not; in Triton these two are plain text. */
+export function refusal(status: 404 | 405, headers: Readonly<Record<string, string>> = {}): WireAnswer {
+  const error = status === 404 ? "Not Found" : "Method Not Allowed";
+  return { status, headers: { "content-type": "text/plain", ...headers }, body: JSON.stringify({ error }) };
+}
+
+/** What holds of all answers of a connection's front. */
+export interface Sending {
+  /** The connection is to be closed. */
+  readonly last: boolean;
+  /** Hooks (CORS) may have set headers. To ask for them costs each small request something. */
+  readonly hooked: boolean;
+}
+
+/** With whatever hooks have set. */
+export const plainSending: Sending = { last: false, hooked: true };
+
+/** Sends an answer, on the response itself: a reply's own `send` goes through hooks that nobody has set, and takes one piece. */
+export function sendAnswer(reply: FastifyReply, answer: WireAnswer, sending: Sending): void {
+  const { body } = answer;
+  const { raw: response } = reply;
+  const { raw: message } = reply.request;
+  if (response.destroyed || response.headersSent) return;
+  if (!message.complete) discardRest(message, restBytes);
+  beginAnswer(reply, answer, lengthOf(body), sending);
+  if (typeof body === "string" || body instanceof Uint8Array) {
+    response.end(body);
+    return;
+  }
+  // One packet, as far as it fits.
+  response.cork();
+  for (const part of body) response.write(part);
+  response.end();
+  response.uncork();
+}
+
+/** Writes the head of an answer. @param length - undefined for one that goes on for a while */
+export function beginAnswer(
+  reply: FastifyReply,
+  { status, headers }: Pick<WireAnswer, "status" | "headers">,
+  length: number | undefined,
+  { last, hooked }: Sending,
+): void {
+  const head: string[] = [];
+  for (const name in headers) head.push(name, headers[name] ?? "");
+  if (length !== undefined) head.push("content-length", String(length));
+  if (last) head.push("connection", "close");
+  if (hooked) {
+    for (const [name, value] of Object.entries(reply.getHeaders())) {
+      if (value !== undefined) head.push(name, Array.isArray(value) ? value.join(", ") : String(value));
+    }
+  }
+  reply.raw.writeHead(status, head);
+}
+
+function lengthOf(body: WireAnswer["body"]): number {
+  if (typeof body === "string") return Buffer.byteLength(body);
+  if (body instanceof Uint8Array) return body.byteLength;
+  return body.reduce((sum, part) => sum + part.byteLength, 0);
+}

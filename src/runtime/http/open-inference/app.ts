@@ -1,0 +1,74 @@
+import type { Socket } from "node:net";
+import { fastify, type FastifyContentTypeParser, type FastifyInstance, type FastifyServerOptions } from "fastify";
+import { InferenceError } from "../../../protocol/inference-error.ts";
+import type { TlsMaterial } from "../app.ts";
+import { failureAnswer, plainSending, refusal, sendAnswer, type WireAnswer } from "./answer.ts";
+
+const headersTimeoutMs = 10_000;
+const idleTimeoutMs = 72_000;
+/** From the first byte to the last of a request's body. */
+const requestTimeoutMs = 300_000;
+/** A socket on which nothing moves; a model may take long to load, and its answer waits for that. */
+const socketTimeoutMs = 3_600_000;
+
+/** A Fastify that leaves bodies alone, with our limits, all of whose failures are answered as Triton answers. */
+export function createModelApp(tls: TlsMaterial | undefined, onUnforeseen: (thrown: unknown) => void): FastifyInstance {
+  const options: FastifyServerOptions = {
+    logger: false,
+    requestTimeout: requestTimeoutMs,
+    connectionTimeout: socketTimeoutMs,
+    keepAliveTimeout: idleTimeoutMs,
+    forceCloseConnections: "idle",
+    return503OnClosing: false,
+    exposeHeadRoutes: false,
+    frameworkErrors: (_error, _request, reply) => {
+      // A path that can't be decoded; hooks have not seen it, so nothing is told of what there is.
+      sendAnswer(reply, refusal(404), plainSending);
+    },
+    clientErrorHandler: answerGarbage,
+  };
+  // Fastify types an HTTPS instance apart; nothing here depends on the difference.
+  const serverOptions = { headersTimeout: headersTimeoutMs };
+  const app =
+    tls === undefined
+      ? fastify({ ...options, http: serverOptions })
+      : (fastify({ ...options, https: { ...tls, ...serverOptions } } as FastifyServerOptions) as FastifyInstance);
+  leaveBodies(app);
+  app.setNotFoundHandler((_request, reply) => {
+    sendAnswer(reply, refusal(404), plainSending);
+  });
+  app.setErrorHandler((thrown: unknown, _request, reply) => {
+    onUnforeseen(thrown);
+    sendAnswer(reply, failureAnswer(thrown), plainSending);
+  });
+  return app;
+}
+
+/** Bodies are read where their limits are known; what a content type says does not matter. */
+function leaveBodies(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  const leave: FastifyContentTypeParser = (_request, _payload, done) => {
+    done(null);
+  };
+  app.addContentTypeParser("*", leave);
+  // Takes everything, too; unlike "*", Fastify remembers what it took, and need not read the header anew each time.
+  app.addContentTypeParser(/^/, leave);
+}
+
+/** Answers what is not HTTP at all; there is no request yet, so it is written by hand. */
+function answerGarbage(thrown: Error & { readonly code?: string }, socket: Socket): void {
+  if (socket.destroyed || !socket.writable || thrown.code === "ECONNRESET") {
+    socket.destroy();
+    return;
+  }
+  const slow = thrown.code === "ERR_HTTP_REQUEST_TIMEOUT";
+  const text = slow
+    ? "The request did not arrive in time."
+    : thrown.code === "HPE_HEADER_OVERFLOW"
+      ? "The request's head is too large."
+      : "The request is not valid HTTP.";
+  const { headers, body }: WireAnswer = failureAnswer(new InferenceError("INVALID_ARG", text));
+  const lines = Object.entries({ ...headers, "content-length": String(Buffer.byteLength(body as string)), connection: "close" });
+  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  socket.end(`HTTP/1.1 ${slow ? "408 Request Timeout" : "400 Bad Request"}\r\n${head}\r\n${body as string}`);
+}

@@ -1,0 +1,148 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { identityModel } from "../support/onnx-writer.ts";
+import { Server, makeFolder, post, removeFolder, runCli } from "./support.ts";
+
+let folder: string;
+let good: string;
+let broken: string;
+let server: Server | undefined;
+
+beforeAll(async () => {
+  folder = await makeFolder();
+  good = join(folder, "good");
+  broken = join(folder, "broken");
+  await mkdir(join(good, "echo", "1"), { recursive: true });
+  await mkdir(join(broken, "cut", "1"), { recursive: true });
+  const model = identityModel("FP32", ["n", 2]);
+  await writeFile(join(good, "echo", "1", "model.onnx"), model);
+  await writeFile(join(broken, "cut", "1", "model.onnx"), model.subarray(0, model.length / 2));
+  await mkdir(join(broken, "echo", "1"), { recursive: true });
+  await writeFile(join(broken, "echo", "1", "model.onnx"), model);
+});
+afterEach(async () => {
+  await server?.stop();
+  server = undefined;
+});
+afterAll(() => removeFolder(folder));
+
+const anyPorts = ["--http-port=0", "--grpc-port", "0", "--metrics-port=0"];
+
+/** Where a front listens, from its start line. */
+function startedAt(line: string): Promise<string> {
+  if (server === undefined) throw new Error("nothing was started");
+  const { log, until } = { log: () => server?.log ?? [], until: server.until.bind(server) };
+  return until(() => {
+    const message = log().find(({ msg }) => typeof msg === "string" && msg.startsWith(line))?.msg;
+    return typeof message === "string" ? message.slice(line.length + 1) : undefined;
+  });
+}
+
+const request = { inputs: [{ name: "x", datatype: "FP32", shape: [1, 2], data: [1, 2] }] };
+
+describe("servable models", () => {
+  test("serves a repository over HTTP and gRPC, with metrics, and ends with 0 at SIGTERM", async () => {
+    server = new Server(["models", `--model-repository=${good}`, ...anyPorts]);
+    const [http, grpc, metrics] = await Promise.all([
+      startedAt("Started HTTPService at"),
+      startedAt("Started GRPCInferenceService at"),
+      startedAt("Started Metrics Service at"),
+    ]);
+    for (const address of [http, grpc, metrics]) expect(address).toMatch(/^127\.0\.0\.1:\d+$/);
+    expect((await fetch(`http://${http}/v2/health/ready`)).status).toBe(200);
+    const answer = await post(`http://${http}/v2/models/echo/infer`, request);
+    expect(answer).toMatchObject({ status: 200, body: { model_name: "echo", model_version: "1", outputs: [{ name: "y", data: [1, 2] }] } });
+    await server.until(async () =>
+      (await (await fetch(`http://${metrics}/metrics`)).text()).includes('nv_inference_request_success{model="echo",version="1"} 1'),
+    );
+    const [host = "", port = ""] = grpc.split(":");
+    await new Promise<void>((resolve) => {
+      const socket = connect(Number(port), host, () => {
+        socket.destroy();
+        resolve();
+      });
+    });
+    server.child.kill("SIGTERM");
+    expect(await server.exited).toBe(0);
+    await expect(fetch(`http://${http}/v2`)).rejects.toThrow();
+    expect(server.stderr).toBe("");
+  });
+
+  test("fronts that are not allowed do not listen; flags are told that have no effect", async () => {
+    server = new Server([
+      "models",
+      ...["--model-repository", good, "--http-port", "0", "--allow-grpc=false", "--allow-metrics", "0"],
+      ...["--http-thread-count=8", "--pinned-memory-pool-byte-size", "268435456", "--id=mine"],
+    ]);
+    const http = await startedAt("Started HTTPService at");
+    expect(await (await fetch(`http://${http}/v2`)).json()).toMatchObject({ name: "mine" });
+    const messages = server.log.map(({ msg }) => msg);
+    expect(messages.filter((text) => String(text).startsWith("Started"))).toHaveLength(1);
+    expect(server.log).toContainEqual(
+      expect.objectContaining({ flags: ["--http-thread-count", "--pinned-memory-pool-byte-size"], msg: "these flags have no effect here" }),
+    );
+  });
+
+  test("a model that does not load ends it with 1", async () => {
+    const { code, stderr, stdout } = await runCli(["models", "--model-repository", broken, ...anyPorts]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^servable: .*'cut'/);
+    expect(stdout).not.toContain("Started");
+  });
+
+  test("or, where that is asked for, the others are served, and the server is not ready", async () => {
+    server = new Server(["models", "--model-repository", broken, "--exit-on-error=false", ...anyPorts]);
+    const http = await startedAt("Started HTTPService at");
+    expect((await fetch(`http://${http}/v2/health/live`)).status).toBe(200);
+    expect((await fetch(`http://${http}/v2/health/ready`)).status).toBe(400);
+    expect((await post(`http://${http}/v2/models/echo/infer`, request)).status).toBe(200);
+    expect((await post(`http://${http}/v2/models/cut/infer`, request)).status).not.toBe(200);
+  });
+
+  test("explicit control loads what it is told, then and later", async () => {
+    server = new Server(["models", "--model-repository", good, "--model-control-mode", "explicit", ...anyPorts]);
+    const http = await startedAt("Started HTTPService at");
+    expect((await post(`http://${http}/v2/models/echo/infer`, request)).status).toBe(404);
+    expect((await fetch(`http://${http}/v2/repository/models/echo/load`, { method: "POST" })).status).toBe(200);
+    expect((await post(`http://${http}/v2/models/echo/infer`, request)).status).toBe(200);
+  });
+
+  test("a port that is taken is said, and nothing is left running", async () => {
+    server = new Server(["models", "--model-repository", good, ...anyPorts]);
+    const http = await startedAt("Started HTTPService at");
+    const port = http.split(":")[1] ?? "";
+    const { code, stderr } = await runCli(["models", "--model-repository", good, "--http-port", port, "--grpc-port=0", "--metrics-port=0"]);
+    expect(code).toBe(1);
+    expect(stderr).toBe(`servable: Port ${port} on 127.0.0.1 is taken by another program. Stop it, or choose another port with --http-port.\n`);
+  });
+});
+
+describe("flags that are wrong", () => {
+  test.each([
+    [["--modl-repository", "x"], /unknown option '--modl-repository'.*Did you mean --model-repository/s],
+    [["--http-prot=1"], /unknown option '--http-prot=1'.*Did you mean --http-port/s],
+    [[], /Say which models to serve: --model-repository <path>/],
+    [["--model-repository", "x", "--load-model", "m"], /--load-model needs --model-control-mode explicit/],
+    [["--model-repository", "x", "--exit-on-error=maybe"], /It must be true or false/],
+    [["--model-repository", "x", "--http-port", "70000"], /whole number from 0 to 65535/],
+    [["--model-repository", "x", "--model-control-mode=sometimes"], /Allowed choices are none, poll, explicit/],
+    [["--model-repository", "x", "--allow-client-shm=true"], /shares no memory/],
+    [["--model-repository", "x", "--http-restricted-api=all:key=value"], /There is no API 'all'/],
+    [["--model-repository", "x", "--http-restricted-api=health"], /<header>=<value>/],
+    [["--model-repository", "x", "--backend-config=python,shm=1"], /default-max-batch-size/],
+    [["--model-repository", "x", "--tls-cert=a"], /--tls-cert needs --tls-key/],
+    [["--model-repository", "x", "--grpc-use-ssl=true"], /--grpc-server-cert and --grpc-server-key/],
+  ])("%j", async (flags, text) => {
+    const { code, stderr, stdout } = await runCli(["models", ...flags]);
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toMatch(text);
+  });
+
+  test("an address off this machine needs a token, or permission", async () => {
+    const { code, stderr } = await runCli(["models", "--model-repository", good, "--http-address=0.0.0.0"]);
+    expect(code).toBe(1);
+    expect(stderr).toContain("--allow-unauthenticated");
+  });
+});
