@@ -14,6 +14,7 @@ import { modelReportOf, type ModelReport } from "./model-report.ts";
 import type { ServedVersion } from "./served-version.ts";
 import { resolveRepositoryOptions, type ModelRepositoryOptions, type ResolvedRepositoryOptions } from "./options.ts";
 import { dependenciesOf, prepareModel } from "./prepare-model.ts";
+import { ResponseCache } from "./response-cache.ts";
 import { LogSettings, TraceSettings } from "./settings.ts";
 
 const extensions = [
@@ -65,6 +66,7 @@ export class ModelRepositoryServer implements ModelPlane {
   readonly #traceSettings = new TraceSettings();
   readonly #entries = new Map<string, ModelEntry>();
   readonly #loads: Limiter;
+  readonly #cache: ResponseCache | undefined;
   #phase: Phase = "unstarted";
   #pollTimer: NodeJS.Timeout | undefined;
   #polling: Promise<void> | undefined;
@@ -74,6 +76,8 @@ export class ModelRepositoryServer implements ModelPlane {
     this.#options = resolveRepositoryOptions(options);
     this.#log = this.#logSettings.filter(this.#options.log);
     this.#loads = new Limiter(this.#options.loadThreads);
+    const { responseCacheBytes } = this.#options;
+    this.#cache = responseCacheBytes > 0 ? new ResponseCache(responseCacheBytes) : undefined;
     this.serverMetadata = { name: this.#options.name, version: this.#options.version, extensions };
   }
 
@@ -305,6 +309,7 @@ export class ModelRepositoryServer implements ModelPlane {
         options: this.#options,
         log: this.#log,
         loads: this.#loads,
+        cache: this.#cache,
         find: (model, version) => this.#find(model, version),
       }));
       if (this.#phase === "stopping" || this.#phase === "stopped") throw new ServableError("cancelled", "the server is stopping");

@@ -10,7 +10,7 @@ import type { VersionStatistics } from "./statistics.ts";
 export interface RequestBatcherOptions {
   readonly statistics: VersionStatistics;
   /** Called with each request when it leaves the queue. */
-  onTaken(request: ModelRequest): void;
+  readonly onTaken: (request: ModelRequest) => void;
   /** Makes the model's inputs of several requests; by default their rows are stacked. */
   readonly join?: ((requests: readonly ModelRequest[]) => NamedArrays) | undefined;
 }
