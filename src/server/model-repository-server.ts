@@ -290,8 +290,10 @@ export class ModelRepositoryServer implements ModelPlane {
     let dependencies: readonly string[];
     try {
       brought = files === undefined || files.size === 0 ? undefined : await writeModelFolder(name, files);
-      const folder = await readModelFolder(brought?.repository ?? (await this.#repositoryOf(name)), name);
-      const stamp = await stampOf(folder);
+      const repository = brought?.repository ?? (await this.#repositoryOf(name));
+      // The stamp comes first: what changes while it is read is then seen as changed by the next look.
+      const stamp = await stampOf(await readModelFolder(repository, name));
+      const folder = await readModelFolder(repository, name);
       const text = [stamp.common, ...[...stamp.versions].flat(), config ?? ""].join("\n");
       // Unchanged since, whatever was loaded instead: a load without overrides is then no news.
       const unchanged = entry.stamp !== undefined && (entry.stamp === text || (config === undefined && entry.stamp.startsWith(text)));

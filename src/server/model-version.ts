@@ -11,6 +11,7 @@ import { ModelQueue } from "./model-queue.ts";
 import type { ModelRequest } from "./model-request.ts";
 import { ModelService, PlacedService, type LoadedSpecs } from "./model-service.ts";
 import { instancesOf, onnxPlanOf } from "./onnx-plan.ts";
+import { raggedBatching } from "./ragged.ts";
 import type { ResponseCache } from "./response-cache.ts";
 import type { ServedVersion } from "./served-version.ts";
 import { signatureOf, withScalars, type Signature } from "./signature.ts";
@@ -72,6 +73,7 @@ export class ModelVersion implements ServedVersion, VersionWork {
     const spec = onnxLoaderSpec(onnxPlanOf(config, this.#signature, { file, folder, gpus }));
     const batching = {
       statistics: this.statistics,
+      ragged: raggedBatching(this.#signature, config),
       onTaken: (request: ModelRequest): void => {
         this.#queue.left(request);
       },
