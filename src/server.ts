@@ -4,6 +4,20 @@
  * @module
  */
 export { ModelRepositoryServer } from "./server/model-repository-server.ts";
+export {
+  defineModel,
+  type InputArrays,
+  type InputDeclaration,
+  type InputDeclarations,
+  type InstancePlace,
+  type ModelContext,
+  type OutputArrays,
+  type OutputDeclaration,
+  type OutputDeclarations,
+  type RequestFacts,
+  type TensorLike,
+  type TypeScriptModel,
+} from "./server/backend/typescript.ts";
 export type { ModelControlMode, ModelRepositoryOptions } from "./server/options.ts";
 export type { ModelReport } from "./server/model-report.ts";
 export type { FailureReason } from "./server/statistics.ts";

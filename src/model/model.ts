@@ -43,6 +43,8 @@ export interface Model<I extends Tensor | NamedArrays = NamedArrays, O extends T
   readonly inputs: readonly TensorSpec[];
   /** What it gives. */
   readonly outputs: readonly TensorSpec[];
+  /** Whether a run that has started heeds its signal. Of one that does not, nobody is told that it was given up. @default false */
+  readonly cancellable?: boolean | undefined;
   /**
    * Runs the model once. The inputs must not be changed until it is done; the outputs belong to the caller.
    *

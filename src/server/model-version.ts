@@ -4,6 +4,9 @@ import type { InferAdmission, InferCaller } from "../runtime/model-plane.ts";
 import type { NamedArrays } from "../tensor/named-arrays.ts";
 import type { ModelConfig } from "../triton/model-config.ts";
 import { onnxLoaderSpec } from "./backend/onnx-backend.ts";
+import { typescriptLoaderSpec } from "./backend/typescript-backend.ts";
+import { placementOf, typescriptPlanOf } from "./backend/typescript-plan.ts";
+import { factsOf, packFacts } from "./backend/typescript-wire.ts";
 import { batchPolicyOf } from "./batch-policy.ts";
 import { buildResponse, type Labels } from "./build-response.ts";
 import { prepareRequest } from "./check-request.ts";
@@ -47,7 +50,7 @@ export interface ModelVersionOptions {
   readonly onLoaded: (specs: LoadedSpecs) => void;
 }
 
-/** One version of a model that onnxruntime runs, in the workers of an engine of its own. */
+/** One version of a model that onnxruntime runs, or that is written in TypeScript, in the workers of an engine of its own. */
 export class ModelVersion implements ServedVersion, VersionWork {
   readonly name: string;
   readonly version: string;
@@ -66,14 +69,25 @@ export class ModelVersion implements ServedVersion, VersionWork {
     this.#labels = labels;
     this.#signature = signatureOf(config);
     this.#queue = new ModelQueue(config.dynamicBatching);
+    const isTypeScript = config.backend === "typescript";
     const gpus = instancesOf(config, limits.gpus);
     const { maxPendingRequests, deadlineMs } = limits;
     // All that is admitted runs, in the engine's sense: the model's own queue says in which order.
-    const policy = { workers: gpus.length, concurrency: maxPendingRequests, queue: 0, deadlineMs, batching: batchPolicyOf(config) };
-    const spec = onnxLoaderSpec(onnxPlanOf(config, this.#signature, { file, folder, gpus }));
+    const policy = {
+      workers: gpus.length,
+      concurrency: maxPendingRequests,
+      queue: 0,
+      deadlineMs,
+      batching: batchPolicyOf(config),
+      placement: isTypeScript ? placementOf(config) : undefined,
+    };
+    const spec = isTypeScript
+      ? typescriptLoaderSpec(typescriptPlanOf(config, this.#signature, { version, file, folder, gpus }))
+      : onnxLoaderSpec(onnxPlanOf(config, this.#signature, { file, folder, gpus }));
     const batching = {
       statistics: this.statistics,
       ragged: raggedBatching(this.#signature, config),
+      tell: isTypeScript ? (requests: readonly ModelRequest[]): NamedArrays => packFacts(requests.map(factsOf)) : undefined,
       onTaken: (request: ModelRequest): void => {
         this.#queue.left(request);
       },

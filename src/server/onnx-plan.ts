@@ -46,8 +46,13 @@ export function onnxPlanOf(
     name: config.name ?? "",
     ...place,
     options: { graphOptimization: graphLevel(config.optimization?.graph?.level ?? 0), session: sessionOptions(config) },
-    warmups: signature === undefined ? [] : (config.modelWarmup ?? []).flatMap((warmup) => warmupPlan(warmup, signature)),
+    warmups: signature === undefined ? [] : warmupsOf(config, signature),
   };
+}
+
+/** The warm-up requests of a configuration. @throws ServableError `invalid_config` */
+export function warmupsOf({ modelWarmup = [] }: ModelConfig, signature: Signature): readonly WarmupPlan[] {
+  return modelWarmup.flatMap((warmup) => warmupPlan(warmup, signature));
 }
 
 /** The levels of Triton's backend of that name. */

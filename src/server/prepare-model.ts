@@ -17,7 +17,11 @@ import { withConfigDefaults } from "../triton/rules/defaults.ts";
 import { problemsError, type ConfigFacts } from "../triton/rules/problem.ts";
 import { validateModelConfig } from "../triton/rules/validate.ts";
 import { onnxLoaderSpec } from "./backend/onnx-backend.ts";
+import { completeFromDeclaration } from "./backend/typescript-declared.ts";
+import { isDecoupled, placementOf } from "./backend/typescript-plan.ts";
+import { probeTypeScript } from "./backend/typescript-probe.ts";
 import type { Labels } from "./build-response.ts";
+import { DecoupledVersion } from "./decoupled-version.ts";
 import { EnsembleVersion, type EnsembleVersionOptions } from "./ensemble-version.ts";
 import type { Limiter } from "./limiter.ts";
 import type { WantedVersion } from "./model-entry.ts";
@@ -65,7 +69,9 @@ export async function prepareModel(preparation: Preparation): Promise<PreparedMo
   if (newest === undefined) throw new InferenceError("INVALID_ARG", `load failed for model '${name}': ${noVersionError(name).message}\n`);
   const facts: ConfigFacts = { name, gpus: options.gpus, files: await filesOf(folder, newest) };
   const filled = withConfigDefaults(written, facts);
-  const gaps = options.autoComplete && filled.backend === "onnxruntime" && lacksTensors(filled);
+  // What is written in TypeScript also tells whether it is decoupled.
+  const isTypeScript = filled.backend === "typescript" && filled.ensembleScheduling === undefined;
+  const gaps = options.autoComplete && (isTypeScript || (filled.backend === "onnxruntime" && lacksTensors(filled)));
   if (!gaps) check(filled, facts);
   const completed = gaps ? await settled(complete(preparation, filled, newest)) : { value: filled };
   const config = completed.value === undefined ? filled : withConfigDefaults(completed.value, facts);
@@ -82,17 +88,14 @@ export async function prepareModel(preparation: Preparation): Promise<PreparedMo
         make: () => {
           if (isEnsemble) return new EnsembleVersion({ version: String(version), config, labels, limits, log, find: preparation.find });
           if (typeof file.value !== "string") throw file.reason;
+          const common = { version: String(version), config, folder: folder.path, file: file.value, labels, limits, log };
+          if (isTypeScript && isDecoupled(config)) return new DecoupledVersion(common);
           return new ModelVersion({
-            version: String(version),
-            config,
-            folder: folder.path,
-            file: file.value,
-            labels,
-            limits,
+            ...common,
             cache: preparation.cache,
-            log,
             onLoaded: (specs) => {
-              const problems = compareWithModel(config, specs);
+              // A model in TypeScript compares itself.
+              const problems = isTypeScript ? [] : compareWithModel(config, specs);
               if (problems.length > 0) throw problemsError(name, problems);
             },
           });
@@ -138,13 +141,27 @@ function check(config: ModelConfig, facts: ConfigFacts): void {
   const problems = validateModelConfig(config, facts);
   if (problems.length > 0) throw problemsError(facts.name, problems);
   const { backend = "", name = "" } = config;
-  if (config.ensembleScheduling === undefined && backend !== "onnxruntime") {
-    throw new ServableError("invalid_config", `model '${name}' wants the backend '${backend}', and there is 'onnxruntime' only`);
+  if (config.ensembleScheduling !== undefined || backend === "typescript") return;
+  if (backend !== "onnxruntime") {
+    throw new ServableError(
+      "invalid_config",
+      `model '${name}' wants the backend '${backend}', and there are 'onnxruntime' and 'typescript' only`,
+    );
+  }
+  if (isDecoupled(config)) {
+    throw new ServableError(
+      "invalid_config",
+      `model '${name}' is to be decoupled, and the backend 'onnxruntime' gives one response to each request`,
+    );
   }
 }
 
 async function complete(preparation: Preparation, config: ModelConfig, version: number): Promise<ModelConfig> {
-  const { folder, options } = preparation;
+  const { folder, options, log, loads } = preparation;
+  if (config.backend === "typescript") {
+    const file = await modelFile(config, folder, version);
+    return completeFromDeclaration(config, await loads.run(() => probeTypeScript({ file, folder: folder.path }, placementOf(config), log)));
+  }
   const specs = await probe(preparation, config, await modelFile(config, folder, version));
   const completed = completeModelConfig(config, specs, { name: folder.name, defaultMaxBatchSize: options.defaultMaxBatchSize });
   if (completed.problems.length > 0) throw problemsError(folder.name, completed.problems);

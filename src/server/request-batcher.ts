@@ -14,12 +14,14 @@ export interface RequestBatcherOptions {
   readonly onTaken: (request: ModelRequest) => void;
   /** For models whose requests' rows can't simply be stacked. */
   readonly ragged: RaggedBatching | undefined;
+  /** Arrays that tell the model of its requests, beside their inputs. */
+  readonly tell?: ((requests: readonly ModelRequest[]) => NamedArrays) | undefined;
 }
 
 const arrays = namedArraysBatcher();
 
 /** Puts the requests of a model together as its configuration says, and takes the times of that. */
-export function requestBatcher({ statistics, onTaken, ragged }: RequestBatcherOptions): Batcher<ModelRequest, NamedArrays> {
+export function requestBatcher({ statistics, onTaken, ragged, tell }: RequestBatcherOptions): Batcher<ModelRequest, NamedArrays> {
   return {
     rows: ({ rows }) => Math.max(1, rows),
     key: ({ key }) => key,
@@ -32,7 +34,7 @@ export function requestBatcher({ statistics, onTaken, ragged }: RequestBatcherOp
       const inputs = ragged === undefined ? stacked(requests) : ragged.join(requests);
       const [first] = requests;
       if (first !== undefined) first.inputMs = performance.now() - now;
-      return inputs;
+      return tell === undefined ? inputs : { ...inputs, ...tell(requests) };
     },
     unbatch(outputs, requests) {
       const [first] = requests;

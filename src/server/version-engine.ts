@@ -19,6 +19,8 @@ export interface VersionWork {
   prepare(request: InferRequest): ModelRequest;
   /** Makes the response of the outputs. */
   respond(request: InferRequest, outputs: NamedArrays): InferResponse;
+  /** Runs a request that gets any number of answers; set of decoupled models, which can't be run otherwise. */
+  readonly stream?: ((request: ModelRequest, execution: Execution) => AsyncIterable<NamedArrays>) | undefined;
   /** Called when a request is over that did not succeed. */
   failed(request: ModelRequest): void;
 }
@@ -59,17 +61,16 @@ export class VersionEngine {
 
   /** Runs an admitted request. */
   async run(request: InferRequest, execution: Execution): Promise<InferResponse> {
-    const { statistics } = this.#work;
-    let prepared: ModelRequest;
-    try {
-      prepared = this.#work.prepare(request);
-    } catch (thrown) {
-      const error = ServableError.isInstance(thrown)
-        ? thrown
-        : new ServableError("internal", "The request could not be checked.", { cause: thrown });
+    const { statistics, name, stream } = this.#work;
+    if (stream !== undefined) {
+      const error = new InferenceError(
+        "UNSUPPORTED",
+        `model '${name}' has a decoupled transaction policy and does not give just one response`,
+      );
       execution.fail(error);
       throw error;
     }
+    const prepared = this.#prepare(request, execution);
     try {
       // What the services of a model server give.
       const outputs = (await execution.call(prepared)) as NamedArrays;
@@ -77,11 +78,55 @@ export class VersionEngine {
       statistics.succeeded(prepared);
       return response;
     } catch (thrown) {
-      const scheduled = prepared.batchedAt > 0;
-      this.#work.failed(prepared);
-      statistics.failed(reasonOf(thrown, scheduled), scheduled ? prepared.since : undefined);
+      this.#failed(prepared, thrown);
       throw thrown;
     }
+  }
+
+  /** Runs an admitted request of a decoupled model; of another one gives its one response. Whoever leaves the loop ends the rest. */
+  async *stream(request: InferRequest, execution: Execution): AsyncGenerator<InferResponse, undefined> {
+    const { stream, statistics } = this.#work;
+    if (stream === undefined) {
+      try {
+        yield await this.run(request, execution);
+      } finally {
+        // Left before it was done: nobody waits for the rest.
+        execution.cancel();
+      }
+      return;
+    }
+    const prepared = this.#prepare(request, execution);
+    let isOver = false;
+    try {
+      for await (const outputs of stream(prepared, execution)) yield this.#work.respond(request, outputs);
+      isOver = true;
+      statistics.succeeded(prepared);
+    } catch (thrown) {
+      isOver = true;
+      this.#failed(prepared, thrown);
+      throw thrown;
+    } finally {
+      execution.cancel();
+      if (!isOver) this.#failed(prepared, new ServableError("cancelled", "The client stopped reading."));
+    }
+  }
+
+  #prepare(request: InferRequest, execution: Execution): ModelRequest {
+    try {
+      return this.#work.prepare(request);
+    } catch (thrown) {
+      const error = ServableError.isInstance(thrown)
+        ? thrown
+        : new ServableError("internal", "The request could not be checked.", { cause: thrown });
+      execution.fail(error);
+      throw error;
+    }
+  }
+
+  #failed(prepared: ModelRequest, thrown: unknown): void {
+    const scheduled = prepared.batchedAt > 0;
+    this.#work.failed(prepared);
+    this.#work.statistics.failed(reasonOf(thrown, scheduled), scheduled ? prepared.since : undefined);
   }
 }
 
@@ -106,13 +151,8 @@ class Admission implements InferAdmission {
     return this.#engine.run(request, this.#execution);
   }
 
-  async *stream(request: InferRequest): AsyncIterable<InferResponse> {
-    try {
-      yield await this.#engine.run(request, this.#execution);
-    } finally {
-      // Left before it was done: nobody waits for the rest.
-      this.#execution.cancel();
-    }
+  stream(request: InferRequest): AsyncIterable<InferResponse> {
+    return this.#engine.stream(request, this.#execution);
   }
 
   cancel(): void {

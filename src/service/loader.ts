@@ -160,8 +160,18 @@ function displayPath(url: string): string {
 }
 
 async function importModule(url: string): Promise<Readonly<Record<string, unknown>>> {
+  return flattenCommonJs(await importFile(url, displayPath(url)));
+}
+
+/**
+ * Imports a file, TypeScript too.
+ *
+ * @param url - a `file:` URL
+ * @param shown - what messages call it
+ * @throws ServableError `load_failed` saying where a syntax error is, or what the module threw
+ */
+export async function importFile(url: string, shown: string): Promise<Readonly<Record<string, unknown>>> {
   const path = fileURLToPath(new URL(url));
-  const shown = displayPath(url);
   const found = statSync(path, { throwIfNoEntry: false });
   if (found === undefined) throw new ServableError("load_failed", `There is no file ${shown}.`);
   if (!found.isFile()) throw new ServableError("load_failed", `${shown} is a folder; name a .ts or .js file in it.`);
@@ -169,8 +179,7 @@ async function importModule(url: string): Promise<Readonly<Record<string, unknow
   if (/\.[cm]?tsx?$/.test(path)) await registerTypeScript();
   try {
     // Imported, CommonJS in TypeScript could not require ES modules, this package among them.
-    const module = (path.endsWith(".cts") ? createRequire(url)(path) : await import(url)) as Readonly<Record<string, unknown>>;
-    return flattenCommonJs(module);
+    return (path.endsWith(".cts") ? createRequire(url)(path) : await import(url)) as Readonly<Record<string, unknown>>;
   } catch (thrown) {
     throw new ServableError("load_failed", `${shown} could not be loaded: ${firstLine(thrown)}`, { cause: thrown });
   }

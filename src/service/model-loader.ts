@@ -1,4 +1,5 @@
 import type { Model } from "../model/model.ts";
+import type { Logger } from "./logger.ts";
 import type { MaybePromise } from "./maybe-promise.ts";
 
 /** Where a model is to run. */
@@ -7,6 +8,8 @@ export interface ModelPlace {
   readonly worker: number;
   /** The device of that worker, one of `policy.devices`; undefined where the policy names none. */
   readonly device: number | undefined;
+  /** Writes to the engine's log; undefined where no engine places the model. */
+  readonly log?: Logger | undefined;
 }
 
 /** Loads a model where it is to run. */

@@ -1,26 +1,14 @@
 import type { Model } from "../model/model.ts";
 import type { Gather } from "./batcher.ts";
+import type { Logger } from "./logger.ts";
 import type { MaybePromise } from "./maybe-promise.ts";
 import type { ModelPlace } from "./model-loader.ts";
 
+export type { Logger, LogMethod } from "./logger.ts";
 export type { MaybePromise } from "./maybe-promise.ts";
 
 /** What `call` may give: one value, a promise of it, or a stream of values. */
 export type CallResult<O> = MaybePromise<O> | MaybePromise<AsyncIterable<O>>;
-
-/** Writes one structured line to the log. pino's loggers fit, and so does `console`. */
-export interface LogMethod {
-  (fields: object, message?: string): void;
-  (message: string): void;
-}
-
-/** The part of a logger that services see. */
-export interface Logger {
-  readonly debug: LogMethod;
-  readonly info: LogMethod;
-  readonly warn: LogMethod;
-  readonly error: LogMethod;
-}
 
 /** What a service knows about the request that it answers. */
 export interface ServiceContext {

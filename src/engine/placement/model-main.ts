@@ -6,6 +6,7 @@ import { setupFailure } from "./inline.ts";
 import type { HostMessage } from "./messages.ts";
 import { packArrays, unpackArrays } from "./plain-arrays.ts";
 import type { FromModel, ToModel } from "./remote-model.ts";
+import { workerLogger } from "./worker-log.ts";
 import { openPort } from "./worker-port.ts";
 
 const port = await openPort<ToModel>();
@@ -18,17 +19,38 @@ function send(message: FromModel | HostMessage, transfer: readonly ArrayBuffer[]
 async function load(): Promise<Model> {
   const definition = await new ServiceLoader(init.spec).definition();
   if (definition.loadModel === undefined) throw new ServableError("load_failed", "the service has no model of its own");
-  return definition.loadModel(init.place);
+  return definition.loadModel({ ...init.place, log: workerLogger(send, {}) });
 }
+
+/** Runs that can be told that they are given up. */
+const aborters = new Map<number, AbortController>();
 
 async function run(model: Model, message: Extract<ToModel, { readonly type: "run" }>): Promise<void> {
   const { id } = message;
+  const aborter = model.cancellable === true ? new AbortController() : undefined;
+  if (aborter !== undefined) aborters.set(id, aborter);
   try {
-    const { arrays, transfer } = packArrays(await model.run(unpackArrays(message.inputs)), true);
+    const outputs = await model.run(unpackArrays(message.inputs), aborter && { signal: aborter.signal });
+    const { arrays, transfer } = packArrays(outputs, true);
     send({ type: "outputs", id, outputs: arrays }, transfer);
   } catch (thrown) {
     const error = ServableError.isInstance(thrown) ? thrown : new ServableError("service_failed", "The model failed.", { cause: thrown });
     send({ type: "error", id, error: errorToData(error) });
+  } finally {
+    aborters.delete(id);
+  }
+}
+
+function receive(model: Model, message: ToModel): void {
+  switch (message.type) {
+    case "run":
+      void run(model, message);
+      return;
+    case "cancel":
+      aborters.get(message.id)?.abort(new ServableError("cancelled", "Nobody waits for the answer any more."));
+      return;
+    case "stop":
+      void stop(model);
   }
 }
 
@@ -40,14 +62,16 @@ async function stop(model: Model): Promise<void> {
 const loaded = load();
 port.listen((message) => {
   void loaded.then(
-    (model) => (message.type === "run" ? run(model, message) : stop(model)),
+    (model) => {
+      receive(model, message);
+    },
     () => undefined,
   );
 });
 
 try {
-  const { inputs, outputs } = await loaded;
-  send({ type: "loaded", inputs, outputs });
+  const { inputs, outputs, cancellable } = await loaded;
+  send({ type: "loaded", inputs, outputs, cancellable });
   send({ type: "ready" });
 } catch (thrown) {
   port.end({ type: "failed", error: errorToData(setupFailure(init.service, thrown)) } satisfies HostMessage);

@@ -7,10 +7,14 @@ import { longestTimerMs } from "./stuck-watch.ts";
 import { WorkerHost, type WorkerStart } from "./worker-host.ts";
 
 /** From the engine to a worker with a model. */
-export type ToModel = { readonly type: "run"; readonly id: number; readonly inputs: PlainArrays } | { readonly type: "stop" };
+export type ToModel =
+  | { readonly type: "run"; readonly id: number; readonly inputs: PlainArrays }
+  /** Nobody waits for a run any more; only for models that heed it. */
+  | { readonly type: "cancel"; readonly id: number }
+  | { readonly type: "stop" };
 
 /** What a model takes and gives. */
-export type ModelSpecs = Pick<Model, "inputs" | "outputs">;
+export type ModelSpecs = Pick<Model, "inputs" | "outputs" | "cancellable">;
 
 /** From a worker with a model to the engine, besides what every worker says of itself. */
 export type FromModel =
@@ -102,7 +106,7 @@ export class RemoteModel {
       const id = this.#nextId++;
       const pending: PendingRun = { resolve, reject, timer: undefined, isForRequests: batch !== undefined };
       this.#runs.set(id, pending);
-      if (batch !== undefined && this.#host.canKill) this.#watch(pending, batch);
+      if (batch !== undefined) this.#follow(id, pending, batch);
       try {
         if (this.#host.gone) throw new ServableError("worker_crashed", "The worker that was to run the model is gone.", { stage: "call" });
         const { arrays, transfer } = packArrays(inputs, owned);
@@ -116,11 +120,16 @@ export class RemoteModel {
     });
   }
 
-  /** Has the worker killed when a run that nobody waits for any more does not end. */
-  #watch(run: PendingRun, batch: RunningBatch): void {
+  /** Has a run that nobody waits for any more told so, and the worker killed when it does not end then. */
+  #follow(id: number, run: PendingRun, batch: RunningBatch): void {
+    const isTold = this.specs.cancellable === true;
+    const { canKill } = this.#host;
+    if (!isTold && !canKill) return;
     const giveUp = (): void => {
       batch.onGivenUp = undefined;
       clearTimeout(run.timer);
+      if (isTold && this.#runs.has(id)) this.#host.send({ type: "cancel", id });
+      if (!canKill) return;
       run.timer = setTimeout(() => {
         this.#host.kill(`the model ran on for ${this.#killAfterMs} ms after its requests were given up (killAfterMs)`);
       }, this.#killAfterMs);

@@ -1,14 +1,15 @@
 /** The side of a worker with a service: constructs one instance of a service and runs it through its FullService, bytes in, bytes out. */
-import { ServableError, causeText, errorFromData, errorToData } from "../../errors.ts";
+import { ServableError, errorFromData, errorToData } from "../../errors.ts";
 import { CallContext } from "../../service/call-context.ts";
 import { stageFailure } from "../../service/checked-call.ts";
 import { FullService, type EncodedResponse } from "../../service/full-service.ts";
 import { ServiceLoader } from "../../service/loader.ts";
-import type { Logger, LogMethod } from "../../service/service.ts";
+import type { Logger } from "../../service/service.ts";
 import { DistantModel } from "./distant-model.ts";
 import { setupFailure } from "./inline.ts";
 import { packBytes } from "./pack-bytes.ts";
 import type { FromWorker, HostMessage, ToWorker } from "./messages.ts";
+import { workerLogger } from "./worker-log.ts";
 import { openPort } from "./worker-port.ts";
 
 type CallMessage = Extract<ToWorker, { readonly type: "call" }>;
@@ -33,31 +34,7 @@ function send(message: FromWorker | HostMessage, transfer: readonly ArrayBuffer[
   port.send(message, transfer);
 }
 
-function logger(extra: object): Logger {
-  const method = (level: "debug" | "info" | "warn" | "error"): LogMethod => {
-    const write = (fields: object | string, message?: string): void => {
-      const [own, text] = typeof fields === "string" ? [{}, fields] : [fields, message];
-      try {
-        send({ type: "log", level, fields: { ...plain(own), ...extra }, message: text });
-      } catch {
-        send({ type: "log", level, fields: { ...notPlain, ...extra }, message: text });
-      }
-    };
-    return write;
-  };
-  return { debug: method("debug"), info: method("info"), warn: method("warn"), error: method("error") };
-}
-
-const notPlain = { fields: "(not plain data)" };
-
-/** Log fields may hold anything; of what only plain data crosses, errors are told as text. */
-function plain(fields: object): object {
-  const replaced = Object.entries(fields).map(([key, value]: [string, unknown]) => [
-    key,
-    value instanceof Error ? causeText(value) : value,
-  ]);
-  return Object.fromEntries(replaced) as object;
-}
+const logger = (extra: object): Logger => workerLogger(send, extra);
 
 /** The chunks of a streamed body, each asked for when the service wants it. */
 class ChunkReceiver implements AsyncIterableIterator<Uint8Array, undefined> {
