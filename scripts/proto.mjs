@@ -54,12 +54,15 @@ async function makeMessages() {
     });
   });
   // The types were made of the comments, which nobody needs at run time, no more than the indentation.
-  const code = readFileSync(out, "utf8");
-  writeFileSync(out, code.replaceAll(/\s*\/\*\*[\s\S]*?\*\//g, "").replaceAll(/^ +/gm, ""));
+  writeFileSync(out, bare(readFileSync(out, "utf8")));
   // Of a Long only its two halves are needed; so the types need no package but protobufjs.
   const types = path.join(target, "messages.d.ts");
   const long = "interface Long {\n  readonly low: number;\n  readonly high: number;\n  readonly unsigned: boolean;\n}\n";
-  writeFileSync(types, readFileSync(types, "utf8").replace('import Long = require("long");\n', long));
+  writeFileSync(types, bare(readFileSync(types, "utf8")).replace('import Long = require("long");\n', long));
+}
+
+function bare(code) {
+  return code.replaceAll(/\s*\/\*\*[\s\S]*?\*\//g, "").replaceAll(/^ +/gm, "");
 }
 
 function makeDescriptors() {

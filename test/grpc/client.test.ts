@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { GrpcInferenceClient } from "../../src/client/grpc/grpc-inference-client.ts";
 import { ModelGrpcServer } from "../../src/runtime/grpc/model-grpc-server.ts";
 import type { DataType, TensorData } from "../../src/tensor/data-type.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
 import { keepLog, until } from "../support/serving.ts";
 import { addPlane, type AddPlane } from "./add-plane.ts";
 
@@ -257,7 +258,7 @@ describe("streams", () => {
     );
     const got: unknown[] = [];
     for await (const { id, result, error } of client.inferEach("sleep", requests as never))
-      got.push([id, (result?.outputs as any)?.N?.data[0] ?? error?.code]);
+      got.push([id, (result?.outputs as Record<string, Tensor> | undefined)?.N?.data[0] ?? error?.code]);
     expect(got).toEqual([
       ["0", 30],
       ["1", 1],

@@ -1,8 +1,10 @@
 import { ServableError, type JsonValue } from "../../errors.ts";
+import type { inference } from "../../protocol/grpc/generated/messages.js";
 import { writeInferRequest } from "../../protocol/grpc/infer-request.ts";
 import { readInferResponse } from "../../protocol/grpc/infer-response.ts";
 import { modelConfigJson } from "../../protocol/grpc/model-config.ts";
 import { readIndex, readModelMetadata, readServerMetadata, readStatistics } from "../../protocol/grpc/model-info.ts";
+import { finalResponseKey } from "../../protocol/grpc/parameters.ts";
 import type { InferRequest } from "../../protocol/inference.ts";
 import type { ModelMetadata, ModelStatistics, RepositoryIndexEntry, ServerMetadata } from "../../protocol/model-info.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -26,7 +28,6 @@ export type StreamedResult<Outputs> =
   | { readonly id: string; readonly result: InferResult<Outputs>; readonly error?: undefined }
   | { readonly id: string; readonly result?: undefined; readonly error: ServableError };
 
-const askForFinal = "triton_enable_empty_final_response";
 const isFinal = "triton_final_response";
 
 /**
@@ -104,10 +105,9 @@ export class GrpcInferenceClient<Models extends ModelMap<Models> = AnyModels> im
 
   async load(model: keyof Models & string, options: LoadOptions = {}): Promise<void> {
     const { config, files = {} } = options;
-    const parameters = Object.fromEntries([
-      ...(config === undefined ? [] : [["config", { stringParam: typeof config === "string" ? config : JSON.stringify(config) }] as const]),
-      ...Object.entries(files).map(([name, bytes]) => [`file:${name}`, { bytesParam: bytes }] as const),
-    ]);
+    const parameters: Record<string, inference.ModelRepositoryParameter.$Properties> = {};
+    if (config !== undefined) parameters.config = { stringParam: typeof config === "string" ? config : JSON.stringify(config) };
+    for (const [name, bytes] of Object.entries(files)) parameters[`file:${name}`] = { bytesParam: bytes };
     await this.#connection.unary(methods.RepositoryModelLoad, { modelName: model, parameters }, options);
   }
 
@@ -124,7 +124,7 @@ export class GrpcInferenceClient<Models extends ModelMap<Models> = AnyModels> im
     inputs: ModelInputs<Models[M]>,
     options: InferOptions<Output> = {},
   ): Promise<InferResult<ModelOutputs<Models[M], Output>>> {
-    const result = await this.#infer(requestOf(model, inputs as AnyInputs, options), options);
+    const result = await this.#infer(requestOf(model, inputs, options), options);
     // That the server's models are those of `Models` is the caller's promise, as is that a server keeps to their metadata.
     return result as unknown as InferResult<ModelOutputs<Models[M], Output>>;
   }
@@ -135,7 +135,7 @@ export class GrpcInferenceClient<Models extends ModelMap<Models> = AnyModels> im
     classes: { readonly [Name in Output]: number },
     options: Omit<InferOptions<Output>, "outputs"> = {},
   ): Promise<InferResult<ClassifiedOutputs<Output>>> {
-    const result = await this.#infer(requestOf(model, inputs as AnyInputs, options, classes), options);
+    const result = await this.#infer(requestOf(model, inputs, options, classes), options);
     for (const tensor of Object.values(result.outputs)) tensor.as("BYTES");
     return result as unknown as InferResult<ClassifiedOutputs<Output>>;
   }
@@ -150,7 +150,7 @@ export class GrpcInferenceClient<Models extends ModelMap<Models> = AnyModels> im
     inputs: ModelInputs<Models[M]>,
     options: InferOptions<Output> = {},
   ): AsyncIterableIterator<InferResult<ModelOutputs<Models[M], Output>>> {
-    const request = requestOf(model, inputs as AnyInputs, { ...options, parameters: { ...options.parameters, [askForFinal]: true } });
+    const request = requestOf(model, inputs, { ...options, parameters: { ...options.parameters, [finalResponseKey]: true } });
     const clock = this.#connection.clock("ModelStreamInfer", options);
     const replies = inferStream(this.#connection, only(request), clock, options);
     async function* results(): AsyncGenerator<InferResult<ModelOutputs<Models[M], Output>>> {
@@ -177,7 +177,7 @@ export class GrpcInferenceClient<Models extends ModelMap<Models> = AnyModels> im
   ): AsyncIterableIterator<StreamedResult<ModelOutputs<Models[M]>>> {
     const clock = this.#connection.clock("ModelStreamInfer", options);
     async function* written(): AsyncGenerator<InferRequest> {
-      for await (const { inputs, ...own } of requests) yield requestOf(model, inputs as AnyInputs, { ...options, ...own });
+      for await (const { inputs, ...own } of requests) yield requestOf(model, inputs, { ...options, ...own });
     }
     const replies = inferStream(this.#connection, written(), clock, options);
     async function* results(): AsyncGenerator<StreamedResult<ModelOutputs<Models[M]>>> {

@@ -1,5 +1,5 @@
 import type { ClientDuplexStream } from "@grpc/grpc-js";
-import { ServableError } from "../../errors.ts";
+import { type ServableError } from "../../errors.ts";
 import type { InferRequest } from "../../protocol/inference.ts";
 import { writeInferRequest } from "../../protocol/grpc/infer-request.ts";
 import { readInferResponse } from "../../protocol/grpc/infer-response.ts";

@@ -28,7 +28,12 @@ export function errorTextOf(text: string): string | undefined {
   }
 }
 
+/** What a text says of a request that was turned away; undefined for any other text. */
+export function turnedAwayCode(message: string): ErrorCode | undefined {
+  return turnedAway.find(([pattern]) => pattern.test(message))?.[1];
+}
+
 function codeOf(message: string, status: number): ErrorCode {
-  const known = status === 503 ? turnedAway.find(([pattern]) => pattern.test(message)) : undefined;
-  return known?.[1] ?? (status === 501 ? "unsupported" : codeOfStatus(status));
+  const known = status === 503 ? turnedAwayCode(message) : undefined;
+  return known ?? (status === 501 ? "unsupported" : codeOfStatus(status));
 }

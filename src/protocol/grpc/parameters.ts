@@ -12,7 +12,7 @@ export type WireParameters = Readonly<Record<string, WireParameter>>;
 const int64Max = 2n ** 63n - 1n;
 
 /** The one value that is set; undefined where none is. */
-export function readParameter(parameter: WireParameter): InferParameter | undefined {
+function readParameter(parameter: WireParameter): InferParameter | undefined {
   const { boolParam, int64Param, stringParam, doubleParam, uint64Param } = parameter;
   if (isSet(stringParam)) return stringParam;
   if (isSet(int64Param)) return readInt64(int64Param);
@@ -34,6 +34,9 @@ export function readParameters(parameters: WireParameters | null | undefined): I
 
 type ParameterKind = "int64Param" | "uint64Param" | "stringParam" | "boolParam" | "doubleParam";
 
+/** Asks for a last reply to each request of a stream that says that it is the last. */
+export const finalResponseKey = "triton_enable_empty_final_response";
+
 /** What parameters that mean something to the server may be. */
 const kinds: Readonly<Record<string, readonly ParameterKind[]>> = {
   sequence_id: ["int64Param", "stringParam"],
@@ -41,7 +44,7 @@ const kinds: Readonly<Record<string, readonly ParameterKind[]>> = {
   sequence_end: ["boolParam"],
   priority: ["int64Param", "uint64Param"],
   timeout: ["int64Param"],
-  triton_enable_empty_final_response: ["boolParam"],
+  [finalResponseKey]: ["boolParam"],
 };
 
 const customKinds: readonly ParameterKind[] = ["int64Param", "boolParam", "stringParam", "doubleParam"];
@@ -79,7 +82,8 @@ export function readRequestParameters(parameters: WireParameters | null | undefi
         `invalid value type for '${name}' parameter, expected ${listed(expected, known === undefined)}.`,
       );
     }
-    define(read, name, value);
+    // The front's own affair; no model is told.
+    if (name !== finalResponseKey) define(read, name, value);
   }
   return read;
 }

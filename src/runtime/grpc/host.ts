@@ -2,7 +2,6 @@ import { setMaxListeners } from "node:events";
 import type {
   handleBidiStreamingCall,
   handleUnaryCall,
-  sendUnaryData,
   Server,
   ServerDuplexStream,
   ServerInterceptor,
@@ -164,8 +163,6 @@ const needsToken = textForStatus("This server asks for a token: send the metadat
 export type UnaryCall = ServerUnaryCall<Buffer, Buffer>;
 /** What a stream gets. */
 export type StreamCall = ServerDuplexStream<Buffer, Buffer>;
-/** How a unary call is answered. */
-export type UnaryReply = sendUnaryData<Buffer>;
 
 /** What is left until a call's deadline, in milliseconds; undefined where it has none. */
 export function timeoutOfCall(call: Pick<UnaryCall, "getDeadline">): number | undefined {

@@ -79,7 +79,7 @@ export function resolveGrpcListen(
 }
 
 /** @throws ServableError `invalid_config` */
-export function within(name: string, value: number, least: number, most: number): void {
+function within(name: string, value: number, least: number, most: number): void {
   if (Number.isInteger(value) && value >= least && value <= most) return;
   throw new ServableError("invalid_config", `${name} must be a whole number from ${least} to ${most}, not ${value}.`);
 }
