@@ -16,7 +16,7 @@ export {
   type ModelMetricsReport,
   type ModelMetricsSource,
 } from "./runtime/http/open-inference/model-metrics.ts";
-export type { TlsFiles } from "./runtime/http/listener.ts";
+export type { TlsFiles } from "./runtime/address.ts";
 export type { Runtime } from "./runtime/runtime.ts";
 export type { ServiceEntry, ServiceSource, EngineStatus, EngineState } from "./engine/engine.ts";
 export type { BatchRunEvent, EngineLogger, Observer, RequestEvent, WorkerEvent } from "./engine/observer.ts";

@@ -30,7 +30,7 @@ export function onnxLoaderSpec(plan: OnnxPlan): LoaderSpec {
 }
 
 /** What a worker constructs: the model and nothing around it, which is the business of the thread that takes requests. */
-export function onnxBackend(plan: OnnxPlan): AnyServiceDefinition {
+function onnxBackend(plan: OnnxPlan): AnyServiceDefinition {
   return makeDefinition({ name: "model", model: true, loadModel: (place) => load(plan, place) }, () => new Nothing());
 }
 
