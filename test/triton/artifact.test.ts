@@ -58,10 +58,24 @@ describe("makeTritonConfiguration", () => {
     expect(archive).toBe(`models-${digest.slice(0, 16)}.tar.gz`);
     const { folder: repository } = await downloadArtifact(made.modelArtifactUri, { folder: path.join(folder, "cache") });
     expect((await readdir(repository, { recursive: true })).sort()).toEqual(
-      ["echo", "echo/1", "echo/1/model.onnx", "echo/config.pbtxt", "twin", "twin/3", "twin/3/model.onnx", "twin/config.pbtxt", "twin/labels.txt"].sort(),
+      [
+        "echo",
+        "echo/1",
+        "echo/1/model.onnx",
+        "echo/config.pbtxt",
+        "twin",
+        "twin/3",
+        "twin/3/model.onnx",
+        "twin/config.pbtxt",
+        "twin/labels.txt",
+      ].sort(),
     );
     const text = await readFile(path.join(repository, "echo/config.pbtxt"), "utf8");
-    expect(parseModelConfig(text)).toMatchObject({ name: "echo", maxBatchSize: 4, input: [{ name: "x", dataType: "TYPE_FP32", dims: [2] }] });
+    expect(parseModelConfig(text)).toMatchObject({
+      name: "echo",
+      maxBatchSize: 4,
+      input: [{ name: "x", dataType: "TYPE_FP32", dims: [2] }],
+    });
     const server = new ModelRepositoryServer({ repositories: [repository], log: keepLog() });
     await server.start();
     try {
@@ -129,7 +143,9 @@ describe("makeTritonConfiguration", () => {
     await expect(made({ models: [{ config: echo, files: {} }] })).rejects.toThrow("has no file of a version");
     await expect(made({ models: [{ config: echo, files: { "1/model.onnx": "/nowhere.onnx" } }] })).rejects.toThrow("which can't be read");
     await expect(made({ models: [{ config: echo, files: { "1/../../x": model } }] })).rejects.toThrow("can't be the name of an artifact");
-    await expect(made({ models: [{ config: echo, files: { "config.pbtxt": model, "1/m": model } }] })).rejects.toThrow("leave it out of files");
+    await expect(made({ models: [{ config: echo, files: { "config.pbtxt": model, "1/m": model } }] })).rejects.toThrow(
+      "leave it out of files",
+    );
     const twice = { config: echo, files: { "1/model.onnx": model } };
     await expect(made({ models: [twice, twice] })).rejects.toThrow("twice");
     await expect(made({ models: [twice], storage: "gs://x" })).rejects.toThrow("there are storages for");
@@ -228,5 +244,7 @@ test("the SDK for S3 is asked for by name where it is missing", async () => {
   const cwd = fileURLToPath(new URL("../..", import.meta.url));
   const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", code], { cwd });
   expect(stdout).toContain("s3://bucket/key/x");
-  expect(stdout).toContain("missing_dependency Artifacts at s3:// need the package @aws-sdk/client-s3. Install it: npm install @aws-sdk/client-s3");
+  expect(stdout).toContain(
+    "missing_dependency Artifacts at s3:// need the package @aws-sdk/client-s3. Install it: npm install @aws-sdk/client-s3",
+  );
 });

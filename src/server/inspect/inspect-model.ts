@@ -103,9 +103,7 @@ class Inspection {
       return await work();
     } catch (thrown) {
       if (ServableError.isInstance(thrown) && thrown.code === "missing_dependency") throw thrown;
-      const issues = ServableError.isInstance(thrown) ? thrown.issues : [];
-      if (issues.length > 0) this.#addAll(issues, undefined);
-      else this.#add(path, messageOf(thrown));
+      this.#add(path, messageOf(thrown));
       return undefined;
     }
   }
