@@ -154,7 +154,7 @@ describe("an HTTP server", () => {
     [503, "unavailable"],
   ])("%i is %s, and nothing of a signature is told", async (status, code) => {
     await withServer(
-      (request, response) => void response.writeHead(status).end("no"),
+      (_, response) => void response.writeHead(status).end("no"),
       async (url) => {
         const storage = openStorage(`${url.replace("//", "//user:pass@")}/a?sig=SECRET`, { http: { retries: 0 } });
         const failure: unknown = await storage.read().catch((thrown: unknown) => thrown);
