@@ -6,8 +6,8 @@ import { ServiceLoader, type LoaderSpec } from "../service/loader.ts";
 import { Service, type ServiceContext, type SetupContext } from "../service/service.ts";
 import { CallContext } from "../service/call-context.ts";
 import type { NamedArrays } from "../tensor/named-arrays.ts";
-import type { ModelQueue } from "./model-queue.ts";
 import type { ModelRequest } from "./model-request.ts";
+import type { RequestQueue } from "./request-queue.ts";
 import { requestBatcher, type RequestBatcherOptions } from "./request-batcher.ts";
 
 /** The name of the one service in each engine: a model's own may have any characters. */
@@ -21,11 +21,11 @@ export interface LoadedSpecs {
 
 /** What runs on the thread that takes requests: they are queued as the configuration says, and run where the model is. */
 export class ModelService extends Service<ModelRequest, NamedArrays> {
-  readonly #queue: ModelQueue;
+  readonly #queue: RequestQueue;
   readonly #batching: RequestBatcherOptions;
   readonly #onLoaded: (specs: LoadedSpecs) => void;
 
-  constructor(queue: ModelQueue, batching: RequestBatcherOptions, onLoaded: (specs: LoadedSpecs) => void) {
+  constructor(queue: RequestQueue, batching: RequestBatcherOptions, onLoaded: (specs: LoadedSpecs) => void) {
     super();
     this.#queue = queue;
     this.#batching = batching;
