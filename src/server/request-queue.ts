@@ -1,8 +1,8 @@
+import type { Model } from "../model/model.ts";
 import type { GatheredRun } from "../service/batcher.ts";
 import type { CallContext } from "../service/call-context.ts";
 import type { NamedArrays } from "../tensor/named-arrays.ts";
 import type { ModelRequest } from "./model-request.ts";
-import type { LoadedSpecs } from "./model-service.ts";
 
 /** What requests to a model wait in for their turn. */
 export interface RequestQueue {
@@ -11,7 +11,7 @@ export interface RequestQueue {
   /** Reads what it needs, before the model is loaded. @throws ServableError */
   load?(): Promise<void>;
   /** Told what the loaded model says of itself. @throws ServableError `invalid_config` where that does not go with the configuration */
-  loaded?(specs: LoadedSpecs): void;
+  loaded?(specs: Pick<Model, "inputs" | "outputs">): void;
   /** Says what runs the requests. */
   open(run: GatheredRun<ModelRequest, NamedArrays>): void;
   /** Queues a request and runs it, with others perhaps. @throws InferenceError */
