@@ -254,9 +254,10 @@ export class SequenceQueue implements RequestQueue {
    * came before still runs; in the backlog nothing of it does. (One that is with the model already just gives no answer, and no state.)
    */
   #giveUp(sequence: Sequence, waiting: WaitingRequest): void {
+    const place = sequence.waiting.indexOf(waiting);
+    if (place === -1) return;
     this.#forget(sequence);
-    const first = sequence.hasSlot ? sequence.waiting.indexOf(waiting) : 0;
-    this.#waiting -= sequence.cut(first, cutOff);
+    this.#waiting -= sequence.cut(sequence.hasSlot ? place : 0, cutOff);
     if (sequence.hasSlot) this.#advance(sequence);
     else if (this.#backlog.delete(sequence)) this.#deadlines.clear(sequence);
   }
