@@ -1,11 +1,11 @@
 import { deflateSync, gzipSync } from "node:zlib";
-import { ask } from "./http.ts";
+import { ask, type HttpAnswer } from "./http.ts";
 import { inferBody, type Mistakes } from "./infer-body.ts";
 import { anyJson, nested } from "./json-text.ts";
 import { models } from "./models.ts";
 import { hostileText, mutate } from "./mutate.ts";
 import type { Random } from "./random.ts";
-import type { FuzzCase } from "./target.ts";
+import { shown, Wrong, type FuzzCase } from "./target.ts";
 
 const sound: Mistakes = { member: 0, json: 0, binary: 0, header: 0, encoding: 0 };
 
@@ -169,9 +169,19 @@ export const settings: FuzzCase = async (random, target) => {
   await ask(target, { method: "POST", path, parts: inParts(random, body) });
 };
 
+/** A queue may be full, and what an output is asked to be its type may not allow. */
+function mayBe({ status, body }: HttpAnswer): boolean {
+  return status === 503 || /sending FP16 data via JSON|class result not available/.test(body.toString());
+}
+
 /** Sound requests, so that broken ones come between them. */
 export const soundRequests: FuzzCase = async (random, target) => {
   const model = random.from(models);
   const { headers, body } = inferBody(random, model, sound);
-  await ask(target, { method: "POST", path: `/v2/models/${model.name}/infer`, headers, parts: inParts(random, body) });
+  const answer = await ask(target, { method: "POST", path: `/v2/models/${model.name}/infer`, headers, parts: inParts(random, body) });
+  if (answer.status !== 200 && !mayBe(answer)) {
+    throw new Wrong(
+      `a sound request of '${model.name}' got ${answer.status}: ${answer.body.toString().slice(0, 500)}\n  body: ${shown(body)}`,
+    );
+  }
 };

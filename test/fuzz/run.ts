@@ -2,7 +2,7 @@
  * Sends broken input of every sort to a model server, over HTTP and gRPC, and sees that each is answered as the contract says, that good
  * requests in between are answered right, and that the server is the same in the end: alive, no larger, nothing left behind.
  *
- * usage: npm run test:fuzz -- [--cases 100000] [--seed N] [--only CASE] [--lanes 16]
+ * usage: npm run test:fuzz -- [--cases 100000] [--seed N] [--only CASE] [--kinds streams,paths] [--lanes 16]
  */
 import { Agent } from "node:http";
 import { parseArgs } from "node:util";
@@ -23,6 +23,7 @@ const { values } = parseArgs({
     cases: { type: "string", default: "100000" },
     seed: { type: "string" },
     only: { type: "string" },
+    kinds: { type: "string" },
     lanes: { type: "string", default: "16" },
   },
 });
@@ -30,6 +31,7 @@ const seed = values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.se
 const only = values.only === undefined ? undefined : Number(values.only);
 const cases = only === undefined ? Number(values.cases) : only + 1;
 const lanes = Number(values.lanes);
+const kinds = values.kinds?.split(",");
 /** Until then the server takes what it needs once. */
 const warmUp = Math.min(10_000, Math.floor(cases / 4));
 
@@ -41,6 +43,7 @@ let baselineMiB: number | undefined;
 async function runCase(number: number, target: Target): Promise<void> {
   const random = new Random(seed, number);
   const [kind, run] = pickCase(random);
+  if (kinds?.includes(kind) === false) return;
   const since = performance.now();
   try {
     await run(random, target);

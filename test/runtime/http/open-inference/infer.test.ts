@@ -247,6 +247,14 @@ test.each(["abc", "NaN", "-5", "0.5", "1,2", ""])("a header length of %j, with a
   expect(connection.received()).toContain('{"error":"');
 });
 
+test("names that are not UTF-8 come back in a text that JSON can hold", async () => {
+  const body = Buffer.from('{"inputs":[{"name":"?","datatype":"FP32","shape":[1],"data":["?"]}]}');
+  for (let at = body.indexOf("?"); at !== -1; at = body.indexOf("?")) body[at] = 0xff;
+  const text = await (await served.post(add, body)).text();
+  expect(text).toMatch(/^\{"error":"/);
+  expect(text).not.toMatch(/\\ud/i);
+});
+
 test("an expectation that nobody knows is passed over", async () => {
   const body = addRequest([1], [2]);
   using connection = await openRaw(served.port);
