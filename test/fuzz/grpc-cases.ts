@@ -137,7 +137,7 @@ export const streams: FuzzCase = async (random, { grpc }) => {
   const client = grpc.open();
   try {
     const call = grpc.stream(client, metadataOf(random));
-    const ended = new Promise<{ readonly code: number; readonly details: string }>((resolve) => call.on("status", resolve));
+    const ended = new Promise<{ readonly code: status; readonly details: string }>((resolve) => call.on("status", resolve));
     const sent = random.between(0, 8);
     let replies = 0;
     let broken = false;

@@ -4,13 +4,13 @@ import { checkText, patienceMs, shown, within, Wrong } from "./target.ts";
 
 /** How a call ended. */
 export interface GrpcAnswer {
-  readonly code: number;
+  readonly code: status;
   readonly details: string;
   readonly message: Buffer | undefined;
 }
 
 /** Statuses that Triton's map to, and those that grpc-js itself gives. DEADLINE_EXCEEDED is none: nothing here may take that long. */
-const codes: ReadonlySet<number> = new Set([
+const codes: ReadonlySet<status> = new Set([
   ...[status.OK, status.CANCELLED, status.UNKNOWN, status.INVALID_ARGUMENT, status.NOT_FOUND, status.ALREADY_EXISTS],
   ...[status.RESOURCE_EXHAUSTED, status.UNIMPLEMENTED, status.INTERNAL, status.UNAVAILABLE],
 ]);
@@ -35,7 +35,7 @@ export class GrpcLink {
   }
 
   #client(): Client {
-    return this.#clients[this.#next++ % this.#clients.length] as Client;
+    return this.#clients[this.#next++ % this.#clients.length]!;
   }
 
   /** A call of one message each way; it sees that the answer is one that may be. */
@@ -77,7 +77,7 @@ export class GrpcLink {
   }
 
   /** @throws Wrong */
-  check(code: number, details: string): void {
+  check(code: status, details: string): void {
     checkStatus(code, details, this.#server);
   }
 
@@ -86,7 +86,7 @@ export class GrpcLink {
   }
 }
 
-function checkStatus(code: number, details: string, server: FuzzServer): void {
+function checkStatus(code: status, details: string, server: FuzzServer): void {
   if (!codes.has(code)) throw new Wrong(`status ${code}, which is not in the contract: ${details}`);
   if (/Connection dropped|ECONNRESET|RST_STREAM|No connection established/.test(details))
     throw new Wrong(`the connection broke: ${details}`);

@@ -41,7 +41,7 @@ function checkLoad({ status, body }: HttpAnswer, mayLoad: boolean): void {
     return;
   }
   const { error } = JSON.parse(body.toString()) as { readonly error: string };
-  if (!/load/.test(error)) throw new Wrong(`a load that failed does not say so: ${error}`);
+  if (!error.includes("load")) throw new Wrong(`a load that failed does not say so: ${error}`);
 }
 
 /** A folder whose model or configuration is broken: the load fails and says so. */
@@ -75,7 +75,7 @@ export const brokenConfigs: FuzzCase = (random, target) =>
     const text = random.from([
       () => random.bytes(1 + random.size(3_000)),
       () => mutate(random, Buffer.from(config)),
-      () => Buffer.from(`${"parameters { key: ".repeat(random.from([10, 100_000]))}`),
+      () => Buffer.from("parameters { key: ".repeat(random.from([10, 100_000]))),
       () => Buffer.from("input { ".repeat(random.from([5, 50_000]))),
       () => Buffer.from(`name: ${JSON.stringify(hostileText(random))}\n${config}`),
       () => Buffer.from(`default_model_filename: ${JSON.stringify(hostileText(random))}\n${config}`),

@@ -135,8 +135,7 @@ export class FuzzServer {
       clearTimeout(timer);
       if (this.child.exitCode !== 0)
         wrong.push(`it ended with ${this.child.exitCode ?? this.child.signalCode ?? "nothing"}:\n${this.story}`);
-      // onnxruntime leaves a file of its own there.
-      const left = (await readdir(this.temporary)).filter((name) => name.startsWith("servable-"));
+      const left = await readdir(this.temporary);
       if (left.length > 0) wrong.push(`temporary files were left: ${left.slice(0, 10).join(", ")}`);
     }
     wrong.push(...this.#alarms);
