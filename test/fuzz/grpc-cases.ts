@@ -81,7 +81,8 @@ export const wrongLoads: FuzzCase = async (random, { grpc, server }) => {
     load ? "RepositoryModelLoad" : "RepositoryModelUnload",
     random.chance(0.9) ? Buffer.from(message) : mutate(random, message),
   );
-  if (load && code === 0 && /[/\0]|^\.*$/.test(modelName)) throw new Wrong(`a model of the name ${JSON.stringify(modelName)} was loaded`);
+  if (load && code === status.OK && /[/\0]|^\.*$/.test(modelName))
+    throw new Wrong(`a model of the name ${JSON.stringify(modelName)} was loaded`);
   const strays = await server.strays();
   if (strays.length > 0) throw new Wrong(`a load wrote outside the repository: ${strays.join(", ")}`);
 };
@@ -162,7 +163,7 @@ export const streams: FuzzCase = async (random, { grpc }) => {
     const { code, details } = await within(ended, "a stream");
     if (leaves) return;
     grpc.check(code, details);
-    if (!broken && (code !== 0 || replies !== sent))
+    if (!broken && (code !== status.OK || replies !== sent))
       throw new Wrong(`${sent} requests of a stream had ${replies} replies, and it ended with ${code}: ${details}`);
   } finally {
     client.close();

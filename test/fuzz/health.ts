@@ -1,3 +1,4 @@
+import { status } from "@grpc/grpc-js";
 import { inference } from "../../src/protocol/grpc/generated/messages.js";
 import { send } from "./http.ts";
 import { models } from "./models.ts";
@@ -60,5 +61,5 @@ async function checkGrpc({ grpc }: Target): Promise<void> {
   const message = inference.ModelInferRequest.encode({ modelName: "id_fp32", inputs, rawInputContents: [raw] }).finish();
   const { code, details, message: reply } = await grpc.call("ModelInfer", Buffer.from(message));
   const [got] = reply === undefined ? [] : inference.ModelInferResponse.decode(reply).rawOutputContents;
-  if (code !== 0 || got === undefined || !raw.equals(got)) throw new Wrong(`a good request over gRPC got ${code}: ${details}`);
+  if (code !== status.OK || got === undefined || !raw.equals(got)) throw new Wrong(`a good request over gRPC got ${code}: ${details}`);
 }

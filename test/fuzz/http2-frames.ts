@@ -17,7 +17,7 @@ const endHeaders = 4;
 const mostPayload = 16_384;
 
 /** A frame of HTTP/2. */
-export function http2Frame(type: number, flags: number, stream: number, payload: Uint8Array): Buffer {
+function http2Frame(type: number, flags: number, stream: number, payload: Uint8Array): Buffer {
   const head = Buffer.alloc(9);
   head.writeUIntBE(payload.length, 0, 3);
   head[3] = type;
