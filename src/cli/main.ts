@@ -10,6 +10,7 @@ import { readPackageFacts } from "./package-facts.ts";
 import { callErrorLine, errorLine, errorWithStack, exitCodeOf, writeError } from "./print.ts";
 import { addRun } from "./run.ts";
 import { addServe } from "./serve.ts";
+import { addTriton } from "./triton.ts";
 
 const usageExitCode = 2;
 // From version 1.30 on onnxruntime tells its maker of each model that is loaded. Set here, since a worker's environment is a copy that
@@ -23,6 +24,7 @@ Examples:
   npx servable run --config servable.yaml
   npx servable batch ./double.ts in.jsonl out.jsonl
   npx servable models --model-repository ./models
+  npx servable triton config mlp.onnx
 `;
 
 function createProgram(): Command {
@@ -43,6 +45,7 @@ function createProgram(): Command {
   addCall(program);
   addBatch(program);
   addModels(program);
+  addTriton(program);
   addInit(program);
   return program;
 }

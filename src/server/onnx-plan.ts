@@ -3,7 +3,8 @@ import type { OnnxModelOptions } from "../model/onnx/options.ts";
 import { dataTypeOfTriton } from "../triton/data-types.ts";
 import type { ModelConfig, ModelInstanceGroup } from "../triton/model-config.ts";
 import type { OnnxPlan } from "./backend/onnx-backend.ts";
-import type { WarmupPlan } from "./backend/warmup.ts";
+import type { WarmupInputPlan, WarmupPlan } from "./backend/warmup.ts";
+import { sequenceInputShapes, type MadeInputs } from "./sequence/sequence-tensors.ts";
 import { reshaped, type Signature } from "./signature.ts";
 
 /** Triton's own default on a CPU. */
@@ -55,7 +56,10 @@ export function onnxPlanOf(
     name: config.name ?? "",
     ...place,
     options: { graphOptimization: graphLevel(config.optimization?.graph?.level ?? 0), session: sessionOptions(config) },
-    warmups: signature === undefined ? [] : (config.modelWarmup ?? []).flatMap((warmup) => warmupPlan(warmup, signature)),
+    warmups:
+      signature === undefined
+        ? []
+        : (config.modelWarmup ?? []).flatMap((warmup) => warmupPlan(warmup, signature, sequenceInputShapes(config))),
   };
 }
 
@@ -107,6 +111,7 @@ function whole(model: string, parameter: string, text: string): number {
 function warmupPlan(
   { name = "", batchSize = 0, count = 0, inputs = {} }: NonNullable<ModelConfig["modelWarmup"]>[number],
   { inputs: plans, maxBatchSize, model }: Signature,
+  made: MadeInputs,
 ): WarmupPlan[] {
   // Of no rows: Triton leaves the sample out.
   if (batchSize === 0) return [];
@@ -120,9 +125,10 @@ function warmupPlan(
     ([input, { dataType = "TYPE_INVALID", dims = [], zeroData, randomData, inputDataFile = "" }]) => {
       const plan = plans.get(input);
       const type = dataTypeOfTriton(dataType);
-      if (plan === undefined)
+      if (plan === undefined && !made.has(input))
         throw new ServableError("invalid_config", `warmup sample '${name}' has the input '${input}', which model '${model}' has not`);
-      if (type !== plan.dataType || dims.includes(-1)) {
+      const wanted = plan?.dataType ?? made.get(input)?.dataType;
+      if (type === undefined || type !== wanted || dims.includes(-1)) {
         throw new ServableError(
           "invalid_config",
           `warmup sample '${name}' of model '${model}' does not say of what type and shape its input '${input}' is`,
@@ -132,11 +138,15 @@ function warmupPlan(
       return {
         name: input,
         dataType: type,
-        shape: plan.reshape === undefined ? dims : reshaped(dims, plan.dims, plan.reshape),
+        shape: plan?.reshape === undefined ? dims : reshaped(dims, plan.dims, plan.reshape),
         data,
         file: inputDataFile,
       } as const;
     },
   );
-  return [{ name, rows: maxBatchSize > 0 ? batchSize : null, count: Math.max(1, count), inputs: listed }];
+  // What the server makes for requests, and the sample does not name, is zero.
+  const others = [...made].flatMap(([input, { dataType, shape }]): WarmupInputPlan[] =>
+    Object.hasOwn(inputs, input) ? [] : [{ name: input, dataType, shape, data: "zero", file: "" }],
+  );
+  return [{ name, rows: maxBatchSize > 0 ? batchSize : null, count: Math.max(1, count), inputs: [...listed, ...others] }];
 }
