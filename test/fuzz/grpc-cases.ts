@@ -4,7 +4,7 @@ import { deflateSync, gzipSync } from "node:zlib";
 import { inference } from "../../src/protocol/grpc/generated/messages.js";
 import { callByFrames, type FrameCall } from "./http2-frames.ts";
 import { inferMessage } from "./infer-message.ts";
-import { models } from "./models.ts";
+import { models, statelessModels } from "./models.ts";
 import { hostileText, mutate, wholeText } from "./mutate.ts";
 import type { Random } from "./random.ts";
 import { shown, within, Wrong, type FuzzCase } from "./target.ts";
@@ -39,7 +39,7 @@ export const wrongBytes: FuzzCase = async (random, { grpc }) => {
 
 /** Sound messages, so that broken ones come between them. */
 export const soundMessages: FuzzCase = async (random, { grpc }) => {
-  const model = random.from(models);
+  const model = random.from(statelessModels);
   const { code, details } = await grpc.call("ModelInfer", inferMessage(random, model, 0));
   // A queue that is full is no failure.
   if (code !== status.OK && !(model.name === "queued" && code === status.UNAVAILABLE)) {

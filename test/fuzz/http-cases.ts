@@ -2,7 +2,7 @@ import { deflateSync, gzipSync } from "node:zlib";
 import { ask, type HttpAnswer } from "./http.ts";
 import { inferBody, type Mistakes } from "./infer-body.ts";
 import { anyJson, nested } from "./json-text.ts";
-import { models } from "./models.ts";
+import { models, statelessModels } from "./models.ts";
 import { hostileText, mutate } from "./mutate.ts";
 import type { Random } from "./random.ts";
 import { shown, Wrong, type FuzzCase } from "./target.ts";
@@ -176,7 +176,7 @@ function mayBe({ status, body }: HttpAnswer): boolean {
 
 /** Sound requests, so that broken ones come between them. */
 export const soundRequests: FuzzCase = async (random, target) => {
-  const model = random.from(models);
+  const model = random.from(statelessModels);
   const { headers, body } = inferBody(random, model, sound);
   const answer = await ask(target, { method: "POST", path: `/v2/models/${model.name}/infer`, headers, parts: inParts(random, body) });
   if (answer.status !== 200 && !mayBe(answer)) {

@@ -1,7 +1,7 @@
 import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import type { DataType } from "../../src/tensor/data-type.ts";
 import { anyJson, nested } from "./json-text.ts";
-import type { FuzzModel, FuzzTensor } from "./models.ts";
+import { batchOf, type FuzzModel, type FuzzTensor } from "./models.ts";
 import { hostileText, mutate } from "./mutate.ts";
 import type { Random } from "./random.ts";
 
@@ -64,7 +64,7 @@ function valuesOf(random: Random, dataType: DataType, count: number): string {
 /** Makes a request for a model, with mistakes. */
 export function inferBody(random: Random, model: FuzzModel, mistakes: Mistakes): InferBody {
   const slot = (sound: string): string => (random.chance(mistakes.member) ? wrongMember(random) : sound);
-  const batch = model.maxBatchSize > 0 ? random.between(1, model.maxBatchSize) : 0;
+  const batch = batchOf(random, model);
   const tensors: Buffer[] = [];
   const inputs = model.inputs.map((input) => {
     const { shape, count } = shapeOf(random, input, batch);
@@ -81,7 +81,7 @@ export function inferBody(random: Random, model: FuzzModel, mistakes: Mistakes):
   if (random.chance(mistakes.member)) inputs.push(random.from([...inputs, anyJson(random)]));
   const members = [`"inputs":${slot(`[${inputs.join(",")}]`)}`];
   if (random.chance(0.3)) members.push(`"id":${slot('"7"')}`);
-  if (random.chance(0.3)) members.push(`"parameters":${slot(parametersOf(random, slot))}`);
+  if (random.chance(0.3) || model.stateful === true) members.push(`"parameters":${slot(parametersOf(random, slot))}`);
   if (random.chance(0.4)) members.push(`"outputs":${slot(`[${model.outputs.map((name) => outputOf(random, slot, name)).join(",")}]`)}`);
   let json: Buffer = Buffer.from(`{${members.join(",")}}`);
   if (random.chance(mistakes.json)) json = mutate(random, json);
@@ -101,8 +101,16 @@ function wrongMember(random: Random): string {
 }
 
 function parametersOf(random: Random, slot: (sound: string) => string): string {
-  const all = ['"binary_data_output":true', '"priority":1', '"timeout":5000', '"sequence_id":5', '"sequence_start":true', '"own":"x"'];
-  const some = all.filter(() => random.chance(0.3)).map((text) => text.replace(/:(.*)$/, (_all, value: string) => `:${slot(value)}`));
+  const all = [
+    '"binary_data_output":true',
+    '"priority":1',
+    '"timeout":5000',
+    '"sequence_id":5',
+    '"sequence_start":true',
+    '"sequence_end":true',
+    '"own":"x"',
+  ];
+  const some = all.filter(() => random.chance(0.4)).map((text) => text.replace(/:(.*)$/, (_all, value: string) => `:${slot(value)}`));
   return `{${some.join(",")}}`;
 }
 

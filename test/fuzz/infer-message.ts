@@ -1,6 +1,6 @@
 import { inference } from "../../src/protocol/grpc/generated/messages.js";
 import { shapeOf, tensorBytes } from "./infer-body.ts";
-import type { FuzzModel } from "./models.ts";
+import { batchOf, type FuzzModel } from "./models.ts";
 import { wholeText } from "./mutate.ts";
 import type { Random } from "./random.ts";
 
@@ -11,7 +11,7 @@ type Parameter = inference.InferParameter.$Properties;
 /** A ModelInferRequest, with a mistake at each place that often. */
 export function inferMessage(random: Random, model: FuzzModel, mistakes: number): Buffer {
   const wrong = (): boolean => random.chance(mistakes);
-  const batch = model.maxBatchSize > 0 ? random.between(1, model.maxBatchSize) : 0;
+  const batch = batchOf(random, model);
   const raw: Buffer[] = [];
   const inputs = model.inputs.map((input): Input => {
     const { shape, count } = shapeOf(random, input, batch);
@@ -39,7 +39,12 @@ export function inferMessage(random: Random, model: FuzzModel, mistakes: number)
       name: wrong() ? wholeText(random) : name,
       ...(wrong() ? { parameters: parametersOf(random) } : {}),
     })),
-    ...(wrong() ? { parameters: parametersOf(random) } : {}),
+    parameters: {
+      ...(model.stateful === true
+        ? { sequence_id: { int64Param: random.between(1, 3) }, sequence_start: { boolParam: random.chance(0.5) } }
+        : {}),
+      ...(wrong() ? parametersOf(random) : {}),
+    },
     rawInputContents: raw,
   };
   return Buffer.from(inference.ModelInferRequest.encode(request).finish());

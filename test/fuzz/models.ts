@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { dataTypes, type DataType } from "../../src/tensor/data-type.ts";
+import type { Random } from "./random.ts";
 import { identityModel, writeOnnx } from "../support/onnx-writer.ts";
 
 /** An input or output, without the batch's axis. */
@@ -17,6 +18,8 @@ export interface FuzzModel {
   readonly maxBatchSize: number;
   readonly inputs: readonly FuzzTensor[];
   readonly outputs: readonly string[];
+  /** Whether it has state: then a request is one row of a sequence, and whether it may come depends on those before it. */
+  readonly stateful?: boolean;
 }
 
 /** onnxruntime-node can't pass BF16. */
@@ -46,8 +49,18 @@ export const models: readonly FuzzModel[] = [
   },
   { name: "versions", maxBatchSize: 8, inputs: [x("FP32", [2])], outputs: ["y"] },
   { name: "queued", maxBatchSize: 8, inputs: [x("FP32", [2])], outputs: ["y"] },
+  { name: "sequence", maxBatchSize: 4, inputs: [x("FP32", [2])], outputs: ["y"], stateful: true },
   { name: "ensemble", maxBatchSize: 8, inputs: [x("FP32", [2])], outputs: ["y"] },
 ];
+
+/** Those whose sound requests are answered whatever came before. */
+export const statelessModels: readonly FuzzModel[] = models.filter(({ stateful }) => stateful !== true);
+
+/** The rows of a request that is sound; 0 where the model takes no batches. */
+export function batchOf(random: Random, { maxBatchSize, stateful }: FuzzModel): number {
+  if (stateful === true) return 1;
+  return maxBatchSize > 0 ? random.between(1, maxBatchSize) : 0;
+}
 
 const one = "instance_group { count: 1 kind: KIND_CPU }";
 const batched = `max_batch_size: 8\n${one}\n`;
@@ -77,6 +90,20 @@ export async function writeModels(folder: string): Promise<void> {
       max_queue_delay_microseconds: 500 priority_levels: 3 default_priority_level: 2
       default_queue_policy { timeout_action: REJECT default_timeout_microseconds: 2000000 allow_timeout_override: true max_queue_size: 8 }
     }\n`,
+    "sequence/1/model.onnx": writeOnnx({
+      inputs: [
+        { name: "x", dataType: "FP32", shape: ["n", 2] },
+        { name: "start", dataType: "FP32", shape: ["n", 1] },
+      ],
+      outputs: [{ name: "y", dataType: "FP32", shape: ["n", 2] }],
+      nodes: [{ op: "Add", inputs: ["x", "start"], outputs: ["y"] }],
+    }),
+    "sequence/config.pbtxt": `max_batch_size: 4 ${one}
+      input { name: "x" data_type: TYPE_FP32 dims: 2 } output { name: "y" data_type: TYPE_FP32 dims: 2 }
+      sequence_batching {
+        max_sequence_idle_microseconds: 100000
+        control_input { name: "start" control { kind: CONTROL_SEQUENCE_START fp32_false_true: [0, 1] } }
+      }\n`,
     "ensemble/1/.keep": "",
     "ensemble/config.pbtxt": `platform: "ensemble" max_batch_size: 8
       input { name: "x" data_type: TYPE_FP32 dims: 2 } output { name: "y" data_type: TYPE_FP32 dims: 2 }
