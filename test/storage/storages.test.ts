@@ -165,6 +165,28 @@ describe("an HTTP server", () => {
     );
   });
 
+  test("a server that refuses before it has read everything", async () => {
+    let reads = 0;
+    const endless: ArtifactSource = {
+      bytes: 2 ** 40,
+      async *read() {
+        try {
+          for (;;) yield await Promise.resolve(Buffer.alloc(64 * 1024));
+        } finally {
+          reads += 1;
+        }
+      },
+    };
+    await withServer(
+      (_, response) => void response.writeHead(413).end(),
+      async (url) => {
+        await expect(openStorage(url).write("x", endless)).rejects.toThrow("HTTP 413");
+        // What was being read is let go.
+        await expect.poll(() => reads).toBe(1);
+      },
+    );
+  });
+
   test("redirects are followed, without the token when they lead elsewhere, and not for ever", async () => {
     const seen: IncomingMessage[] = [];
     const kept = new Map([["/a", Buffer.from("there")]]);
