@@ -9,6 +9,10 @@ import { reshaped, type Signature } from "./signature.ts";
 
 /** Triton's own default on a CPU. */
 const instancesOnCpu = 2;
+/** Of one version, each a thread with a session. Without a bound the process ends at a count that no machine has room for. */
+const mostInstances = 256;
+/** Of one session; at some ten thousands onnxruntime ends the process. */
+const mostThreads = 1_024;
 
 /**
  * The GPU of each instance of a model, in the order of its groups; null for the CPU.
@@ -18,11 +22,16 @@ const instancesOnCpu = 2;
  */
 export function instancesOf(config: ModelConfig, gpus: readonly number[]): readonly (number | null)[] {
   const groups: readonly ModelInstanceGroup[] = config.instanceGroup?.length ? config.instanceGroup : [{}];
+  let left = mostInstances;
   return groups.flatMap((group) => {
     if (group.passive === true) return [];
     const { name = config.name ?? "", kind = "KIND_AUTO" } = group;
     const onGpu = kind === "KIND_GPU" || (kind === "KIND_AUTO" && gpus.length > 0);
     const count = group.count !== undefined && group.count > 0 ? group.count : onGpu ? 1 : instancesOnCpu;
+    left -= onGpu ? count * Math.max(1, group.gpus?.length ?? gpus.length) : count;
+    if (left < 0) {
+      throw new ServableError("invalid_config", `model ${config.name ?? ""} wants more than ${mostInstances} instances of a version`);
+    }
     if (!onGpu) return Array.from({ length: count }, () => null);
     const wanted = group.gpus?.length ? group.gpus : gpus;
     const missing = wanted.find((gpu) => !gpus.includes(gpu));
@@ -67,10 +76,10 @@ function sessionOptions({ parameters = {}, name = "" }: ModelConfig): Readonly<R
   for (const [key, { stringValue = "" }] of Object.entries(parameters)) {
     switch (key) {
       case "intra_op_thread_count":
-        options.intraOpNumThreads = whole(name, key, stringValue);
+        options.intraOpNumThreads = threads(name, key, stringValue);
         break;
       case "inter_op_thread_count":
-        options.interOpNumThreads = whole(name, key, stringValue);
+        options.interOpNumThreads = threads(name, key, stringValue);
         break;
       case "execution_mode":
         options.executionMode = whole(name, key, stringValue) === 1 ? "parallel" : "sequential";
@@ -86,6 +95,12 @@ function sessionOptions({ parameters = {}, name = "" }: ModelConfig): Readonly<R
     }
   }
   return Object.keys(session).length === 0 ? options : { ...options, extra: { session } };
+}
+
+function threads(model: string, parameter: string, text: string): number {
+  const count = whole(model, parameter, text);
+  if (count <= mostThreads) return count;
+  throw new ServableError("invalid_config", `parameter '${parameter}' of model '${model}' may be ${mostThreads} at most, not ${text}`);
 }
 
 function whole(model: string, parameter: string, text: string): number {
