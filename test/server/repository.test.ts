@@ -188,7 +188,7 @@ describe("on demand", () => {
     for (const factor of [3, 4, 5]) {
       await writeFiles(served.folder, { "m/1/model.onnx": times(factor) });
       await served.server.load("", "m", {});
-      await pause(20);
+      await expect.poll(() => seen.has(factor)).toBe(true);
     }
     going = false;
     await Promise.all(callers);
