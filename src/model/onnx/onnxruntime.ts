@@ -16,7 +16,7 @@ export function loadOnnxRuntime(): Promise<OnnxRuntime> {
 }
 
 async function importOnnxRuntime(): Promise<OnnxRuntime> {
-  // It tells its maker of models that are loaded, else. In a worker this comes too late: the command line sets it for all of them.
+  // From version 1.30 on it tells its maker of each model that is loaded. On a worker thread this is too late: engine/placement/thread-link.ts.
   process.env.ORT_DISABLE_TELEMETRY ??= "1";
   let runtime: OnnxRuntime;
   try {
