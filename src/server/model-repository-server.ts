@@ -139,7 +139,13 @@ export class ModelRepositoryServer implements ModelPlane {
   }
 
   modelReady(name: string, version: string): boolean {
-    return this.#find(name, version).ready;
+    try {
+      return this.#find(name, version).ready;
+    } catch (thrown) {
+      // One that is there and not ready is just that.
+      if (thrown instanceof InferenceError && thrown.status === "UNAVAILABLE") return false;
+      throw thrown;
+    }
   }
 
   model(name: string, version: string): ServedModel {

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -44,7 +44,9 @@ const request = { inputs: [{ name: "x", datatype: "FP32", shape: [1, 2], data: [
 
 describe("servable models", () => {
   test("serves a repository over HTTP and gRPC, with metrics, and ends with 0 at SIGTERM", async () => {
-    server = new Server(["models", `--model-repository=${good}`, ...anyPorts]);
+    const temporary = join(folder, "temporary");
+    await mkdir(temporary);
+    server = new Server(["models", `--model-repository=${good}`, ...anyPorts], { env: { TMPDIR: temporary } });
     const [http, grpc, metrics] = await Promise.all([
       startedAt("Started HTTPService at"),
       startedAt("Started GRPCInferenceService at"),
@@ -68,7 +70,17 @@ describe("servable models", () => {
     expect(await server.exited).toBe(0);
     await expect(fetch(`http://${http}/v2`)).rejects.toThrow();
     expect(server.stderr).toBe("");
+    // Nothing of its own, and nothing of onnxruntime's telemetry, which keeps its books there.
+    expect(await readdir(temporary)).toEqual([]);
   });
+
+  test("ends at SIGTERM also where nobody reads its log any more", async () => {
+    server = new Server(["models", `--model-repository=${good}`, ...anyPorts]);
+    await startedAt("Started Metrics Service at");
+    server.child.stdout?.destroy();
+    server.child.kill("SIGTERM");
+    expect(await server.exited).toBe(0);
+  }, 15_000);
 
   test("fronts that are not allowed do not listen; flags are told that have no effect", async () => {
     server = new Server([
@@ -115,7 +127,9 @@ describe("servable models", () => {
     const port = http.split(":")[1] ?? "";
     const { code, stderr } = await runCli(["models", "--model-repository", good, "--http-port", port, "--grpc-port=0", "--metrics-port=0"]);
     expect(code).toBe(1);
-    expect(stderr).toBe(`servable: Port ${port} on 127.0.0.1 is taken by another program. Stop it, or choose another port with --http-port.\n`);
+    expect(stderr).toBe(
+      `servable: Port ${port} on 127.0.0.1 is taken by another program. Stop it, or choose another port with --http-port.\n`,
+    );
   });
 });
 

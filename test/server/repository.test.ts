@@ -1,4 +1,5 @@
 /** What a repository's models go through: load, reload, unload, failures, polling. */
+import { existsSync } from "node:fs";
 import { mkdtemp, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -96,6 +97,8 @@ describe("at the start", () => {
     expect(entry!.reason).toMatch(/The model 'cut' could not be loaded: .*(protobuf|parse)/i);
     expect(entry!.reason).not.toContain(served.folder);
     expect(() => served.server.model("cut", "")).toThrow("Request for unknown model: 'cut' has no available versions");
+    expect(served.server.modelReady("cut", "1")).toBe(false);
+    expect(() => served.server.modelReady("none", "")).toThrow("Request for unknown model: 'none' is not found");
     expect(() => served.server.model("cut", "1")).toThrow("Request for unknown model: 'cut' version 1 is not at ready state");
   });
 
@@ -129,6 +132,16 @@ describe("at the start", () => {
       "no file in its version",
       { "m/config.pbtxt": config(), "m/1/other.onnx": times(2) },
       /version 1 is at UNAVAILABLE state: .*does not exist/,
+    ],
+    [
+      "more instances than any machine has room for",
+      { ...plain, "m/config.pbtxt": config().replace(/count: \d+/, "count: 2147483647") },
+      /more than 256 instances/,
+    ],
+    [
+      "more threads than that",
+      { ...plain, "m/config.pbtxt": config('parameters { key: "intra_op_thread_count" value { string_value: "40000" } }') },
+      /'intra_op_thread_count' of model 'm' may be 1024 at most, not 40000/,
     ],
   ])("%s does not load", async (_, files, message) => {
     expect((await failureOf(serveRepository(files))).message).toMatch(message);
@@ -175,7 +188,7 @@ describe("on demand", () => {
     for (const factor of [3, 4, 5]) {
       await writeFiles(served.folder, { "m/1/model.onnx": times(factor) });
       await served.server.load("", "m", {});
-      await pause(20);
+      await expect.poll(() => seen.has(factor)).toBe(true);
     }
     going = false;
     await Promise.all(callers);
@@ -223,6 +236,14 @@ describe("on demand", () => {
     expect(await brought()).toHaveLength(1);
     await server.unload("", "new", false);
     await until(async () => (await brought()).length === 0);
+    // Nor may the name lead out of where they are written.
+    for (const name of ["../evil", "..", "a/../../evil"]) {
+      expect((await failureOf(server.load("", name, { config: own, files: new Map([["evil", new Uint8Array(1)]]) }))).message).toBe(
+        `failed to load '${name}', failed to poll from model repository`,
+      );
+      expect(existsSync(join(tmpdir(), "evil"))).toBe(false);
+    }
+    expect(await brought()).toHaveLength(0);
     const out = new Map([["../evil", new Uint8Array(1)]]);
     expect((await failureOf(server.load("", "m", { config: own, files: out }))).message).toBe(
       "failed to load 'm', failed to poll from model repository",

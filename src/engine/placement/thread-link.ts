@@ -4,6 +4,8 @@ import type { WorkerEvents, WorkerLink } from "./worker-link.ts";
 
 /** Starts a worker thread. */
 export function openThread(entry: URL, init: WorkerInit, events: WorkerEvents): WorkerLink {
+  // onnxruntime reads it from the process, and what a thread sets is a copy's. A user's own choice is left alone.
+  process.env.ORT_DISABLE_TELEMETRY ??= "1";
   const worker = new Worker(entry, { workerData: init, name: `servable:${init.service}` });
   worker.on("message", (message: unknown) => {
     events.message(message);

@@ -16,6 +16,8 @@ export function loadOnnxRuntime(): Promise<OnnxRuntime> {
 }
 
 async function importOnnxRuntime(): Promise<OnnxRuntime> {
+  // From version 1.30 on it tells its maker of each model that is loaded. On a worker thread this is too late: engine/placement/thread-link.ts.
+  process.env.ORT_DISABLE_TELEMETRY ??= "1";
   let runtime: OnnxRuntime;
   try {
     runtime = await import("onnxruntime-node");
