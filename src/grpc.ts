@@ -5,3 +5,4 @@ export type { GrpcRuntimeOptions, ProtoMapping } from "./runtime/grpc/grpc-runti
 export { ModelGrpcServer, type ModelGrpcServerOptions } from "./runtime/grpc/model-grpc-server.ts";
 export type { GrpcListenOptions, ResponseCompression } from "./runtime/grpc/options.ts";
 export { grpcCode } from "./runtime/grpc/status.ts";
+export type { MutualTlsFiles, TlsFiles } from "./runtime/address.ts";

@@ -10,7 +10,13 @@ export type { RestrictedApi } from "./runtime/http/open-inference/restrictions.t
 export type { ApiName } from "./runtime/http/open-inference/routes.ts";
 export { MetricsServer, type MetricsServerOptions } from "./runtime/http/open-inference/metrics-server.ts";
 export type { GuardedListenerOptions } from "./runtime/http/open-inference/guarded-listener.ts";
-export { createModelMetrics, type ModelMetricsReport, type ModelMetricsSource } from "./runtime/http/open-inference/model-metrics.ts";
+export {
+  createModelMetrics,
+  type FailureReason,
+  type ModelMetricsReport,
+  type ModelMetricsSource,
+} from "./runtime/http/open-inference/model-metrics.ts";
+export type { TlsFiles } from "./runtime/address.ts";
 export type { Runtime } from "./runtime/runtime.ts";
 export type { ServiceEntry, ServiceSource, EngineStatus, EngineState } from "./engine/engine.ts";
 export type { BatchRunEvent, EngineLogger, Observer, RequestEvent, WorkerEvent } from "./engine/observer.ts";

@@ -1,5 +1,4 @@
 import { arrayTypes, byteSizeOf, isDataType, type DataType, type FixedDataType, type TensorData } from "../tensor/data-type.ts";
-import { sizeOfShape } from "../tensor/shape.ts";
 import type { InferInput } from "./inference.ts";
 import { InferenceError } from "./inference-error.ts";
 
@@ -33,7 +32,7 @@ export function elementsOf(input: InferInput, context: ElementsContext): TensorD
   if (!isDataType(dataType)) {
     throw new InferenceError("INVALID_ARG", `${requestPrefix(context.requestId)}inference input '${name}' has no data type that exists`);
   }
-  const size = sizeOfShape(shape);
+  const size = countElements(name, dataType, shape);
   if (data !== undefined) {
     checkCount(input, dataType, size, data.length, context);
     return data;
@@ -43,6 +42,25 @@ export function elementsOf(input: InferInput, context: ElementsContext): TensorD
   const expected = size * arrayTypes[dataType].BYTES_PER_ELEMENT;
   if (raw.byteLength !== expected) throw sizeMismatch(name, expected, raw.byteLength, context);
   return dataOfBytes(dataType, raw);
+}
+
+/**
+ * How many elements the shape of an input has room for.
+ *
+ * @throws InferenceError `INVALID_ARG` where they, or their bytes, can't be counted in 64 bits
+ */
+export function countElements(name: string, dataType: string, shape: readonly number[]): number {
+  let size = 1;
+  for (const dimension of shape) {
+    size *= dimension;
+    if (size >= 2 ** 63) {
+      const text = `shape [${shape.join(",")}] of input '${name}' causes total element count to exceed maximum size of 9223372036854775807`;
+      throw new InferenceError("INVALID_ARG", text);
+    }
+  }
+  const elementBytes = isDataType(dataType) && dataType !== "BYTES" ? arrayTypes[dataType].BYTES_PER_ELEMENT : 1;
+  if (size * elementBytes >= 2 ** 63) throw new InferenceError("INVALID_ARG", `byte size overflow for input '${name}'`);
+  return size;
 }
 
 function checkCount(input: InferInput, dataType: DataType, expected: number, got: number, context: ElementsContext): void {

@@ -63,10 +63,15 @@ export interface ModelPlane {
   modelReady(name: string, version: string): boolean;
   /** @throws InferenceError `NOT_FOUND`, `UNAVAILABLE` or `INVALID_ARG` */
   model(name: string, version: string): ServedModel;
+  /** Names, types and shapes of its tensors. @throws InferenceError as `model` */
   modelMetadata(name: string, version: string): ModelMetadata;
   /** An empty name asks for all models, an empty version for all versions. */
   statistics(name: string, version: string): readonly ModelStatistics[];
-  /** @param repository - empty for all; a name is `UNSUPPORTED` */
+  /**
+   * All models of the repositories, those that were never loaded included.
+   *
+   * @param repository - empty for all; a name is `UNSUPPORTED`
+   */
   index(repository: string, onlyReady: boolean): Promise<readonly RepositoryIndexEntry[]>;
   /** Resolves when it is loaded. */
   load(repository: string, name: string, overrides: LoadOverrides): Promise<void>;
@@ -74,5 +79,6 @@ export interface ModelPlane {
   unload(repository: string, name: string, unloadDependents: boolean): Promise<void>;
   /** The settings of tracing, of the server or of one model; `changes` of which null values are put back. */
   traceSettings(model: string, changes?: Readonly<Record<string, readonly string[] | null>>): Settings;
+  /** The settings of the log, after `changes` where there are some. */
   logSettings(changes?: Readonly<Record<string, string | number | boolean>>): Settings;
 }

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { messageOf } from "../errors.ts";
 import type { EngineLogger } from "../engine/observer.ts";
 import { InferenceError } from "../protocol/inference-error.ts";
@@ -6,13 +7,16 @@ import type { Limiter } from "./limiter.ts";
 import type { ServedVersion } from "./served-version.ts";
 import { notReady } from "./version-engine.ts";
 
+/** How long a version may take to close when its grace time is over. */
+const lastMs = 6_000;
+
 /** A version that is to be loaded. */
 export interface WantedVersion {
   readonly version: string;
   /** What it is made of; one that is loaded already of the same is left as it is. */
   readonly stamp: string;
   /** @throws ServableError where it can't be made of its configuration */
-  make(): ServedVersion;
+  readonly make: () => ServedVersion;
 }
 
 /** What all models of a server share. */
@@ -141,7 +145,8 @@ export class ModelEntry {
   async close(graceMs: number): Promise<void> {
     this.#closed = true;
     await Promise.all([...this.#live].map((version) => version.stop(graceMs)));
-    await Promise.all(this.#retiring);
+    // Those that were being drained before have more time than there is now, and are not waited for longer.
+    await Promise.race([Promise.all(this.#retiring), pause(graceMs + lastMs, undefined, { ref: false })]);
     await this.removeFiles?.();
     this.removeFiles = undefined;
   }
@@ -171,7 +176,7 @@ export class ModelEntry {
       // It may have been closed just when it became ready.
       if (this.#closed) throw new Error("the server shuts down");
     } catch (thrown) {
-      if (next !== undefined) this.#retire(next, 0);
+      if (next !== undefined) void this.#retire(next, 0);
       const reason = reasonOf(thrown);
       log.error({ model: this.name, version, err: thrown }, "model did not load");
       // What serves goes on serving.
@@ -187,7 +192,7 @@ export class ModelEntry {
     slot.reason = "";
     this.#findNewest();
     log.info({ model: this.name, version, loadMs: Math.round(slot.loadMs) }, "model loaded");
-    if (served !== undefined) this.#retire(served, this.#surroundings.graceMs);
+    if (served !== undefined) void this.#retire(served, this.#surroundings.graceMs);
     return undefined;
   }
 
@@ -206,11 +211,11 @@ export class ModelEntry {
   }
 
   #retire(version: ServedVersion, graceMs: number): Promise<void> {
+    this.#live.delete(version);
     const stopped = version.stop(graceMs).catch((thrown: unknown) => {
       this.#surroundings.log.error({ model: this.name, version: version.version, err: thrown }, "model did not stop");
     });
     const done: Promise<void> = stopped.then(() => {
-      this.#live.delete(version);
       this.#retiring.delete(done);
     });
     this.#retiring.add(done);

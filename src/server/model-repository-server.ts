@@ -14,6 +14,7 @@ import { modelReportOf, type ModelReport } from "./model-report.ts";
 import type { ServedVersion } from "./served-version.ts";
 import { resolveRepositoryOptions, type ModelRepositoryOptions, type ResolvedRepositoryOptions } from "./options.ts";
 import { dependenciesOf, prepareModel } from "./prepare-model.ts";
+import { ResponseCache } from "./response-cache.ts";
 import { LogSettings, TraceSettings } from "./settings.ts";
 
 const extensions = [
@@ -65,6 +66,7 @@ export class ModelRepositoryServer implements ModelPlane {
   readonly #traceSettings = new TraceSettings();
   readonly #entries = new Map<string, ModelEntry>();
   readonly #loads: Limiter;
+  readonly #cache: ResponseCache | undefined;
   #phase: Phase = "unstarted";
   #pollTimer: NodeJS.Timeout | undefined;
   #polling: Promise<void> | undefined;
@@ -74,6 +76,8 @@ export class ModelRepositoryServer implements ModelPlane {
     this.#options = resolveRepositoryOptions(options);
     this.#log = this.#logSettings.filter(this.#options.log);
     this.#loads = new Limiter(this.#options.loadThreads);
+    const { responseCacheBytes } = this.#options;
+    this.#cache = responseCacheBytes > 0 ? new ResponseCache(responseCacheBytes) : undefined;
     this.serverMetadata = { name: this.#options.name, version: this.#options.version, extensions };
   }
 
@@ -135,7 +139,13 @@ export class ModelRepositoryServer implements ModelPlane {
   }
 
   modelReady(name: string, version: string): boolean {
-    return this.#find(name, version).ready;
+    try {
+      return this.#find(name, version).ready;
+    } catch (thrown) {
+      // One that is there and not ready is just that.
+      if (thrown instanceof InferenceError && thrown.status === "UNAVAILABLE") return false;
+      throw thrown;
+    }
   }
 
   model(name: string, version: string): ServedModel {
@@ -286,8 +296,10 @@ export class ModelRepositoryServer implements ModelPlane {
     let dependencies: readonly string[];
     try {
       brought = files === undefined || files.size === 0 ? undefined : await writeModelFolder(name, files);
-      const folder = await readModelFolder(brought?.repository ?? (await this.#repositoryOf(name)), name);
-      const stamp = await stampOf(folder);
+      const repository = brought?.repository ?? (await this.#repositoryOf(name));
+      // The stamp comes first: what changes while it is read is then seen as changed by the next look.
+      const stamp = await stampOf(await readModelFolder(repository, name));
+      const folder = await readModelFolder(repository, name);
       const text = [stamp.common, ...[...stamp.versions].flat(), config ?? ""].join("\n");
       // Unchanged since, whatever was loaded instead: a load without overrides is then no news.
       const unchanged = entry.stamp !== undefined && (entry.stamp === text || (config === undefined && entry.stamp.startsWith(text)));
@@ -305,6 +317,7 @@ export class ModelRepositoryServer implements ModelPlane {
         options: this.#options,
         log: this.#log,
         loads: this.#loads,
+        cache: this.#cache,
         find: (model, version) => this.#find(model, version),
       }));
       if (this.#phase === "stopping" || this.#phase === "stopped") throw new ServableError("cancelled", "the server is stopping");

@@ -18,6 +18,10 @@ export class ModelRequest {
   queued = false;
   /** When its batch began to be made; 0 where none was. */
   batchedAt = 0;
+  /** What its outputs are kept by, and how long it took to look for them. */
+  cacheKey = "";
+  hit = false;
+  lookupMs = 0;
   /** How long its batch was put together, run, and taken apart, in milliseconds. */
   inputMs = 0;
   inferMs = 0;

@@ -3,11 +3,12 @@ import type { TensorSpec } from "../model/model.ts";
 import { makeDefinition } from "../service/define-service.ts";
 import type { AnyServiceDefinition, ServicePolicy } from "../service/definition.ts";
 import { ServiceLoader, type LoaderSpec } from "../service/loader.ts";
-import { Service, type ServiceContext, type SetupContext } from "../service/service.ts";
+import { Service, type MaybePromise, type ServiceContext, type SetupContext } from "../service/service.ts";
 import { CallContext } from "../service/call-context.ts";
 import type { NamedArrays } from "../tensor/named-arrays.ts";
 import type { ModelQueue } from "./model-queue.ts";
 import type { ModelRequest } from "./model-request.ts";
+import type { VersionCache } from "./version-cache.ts";
 import { requestBatcher, type RequestBatcherOptions } from "./request-batcher.ts";
 
 /** The name of the one service in each engine: a model's own may have any characters. */
@@ -23,10 +24,13 @@ export interface LoadedSpecs {
 export class ModelService extends Service<ModelRequest, NamedArrays> {
   readonly #queue: ModelQueue;
   readonly #batching: RequestBatcherOptions;
+  readonly #cache: VersionCache | undefined;
   readonly #onLoaded: (specs: LoadedSpecs) => void;
 
-  constructor(queue: ModelQueue, batching: RequestBatcherOptions, onLoaded: (specs: LoadedSpecs) => void) {
+  /** @param cache - for a model whose responses are kept */
+  constructor(queue: ModelQueue, batching: RequestBatcherOptions, cache: VersionCache | undefined, onLoaded: (specs: LoadedSpecs) => void) {
     super();
+    this.#cache = cache;
     this.#queue = queue;
     this.#batching = batching;
     this.#onLoaded = onLoaded;
@@ -38,9 +42,17 @@ export class ModelService extends Service<ModelRequest, NamedArrays> {
     this.#queue.open(context.gather(requestBatcher(this.#batching)));
   }
 
-  override call(request: ModelRequest, context: ServiceContext): Promise<NamedArrays> {
+  override call(request: ModelRequest, context: ServiceContext): MaybePromise<NamedArrays> {
     if (!(context instanceof CallContext)) throw new ServableError("internal", "A request to a model comes from the engine.");
-    return this.#queue.submit(request, context);
+    const cache = this.#cache;
+    if (cache === undefined) return this.#queue.submit(request, context);
+    return (
+      cache.find(request) ??
+      this.#queue.submit(request, context).then((outputs) => {
+        cache.keep(request, outputs);
+        return outputs;
+      })
+    );
   }
 }
 

@@ -11,9 +11,12 @@ import { ModelQueue } from "./model-queue.ts";
 import type { ModelRequest } from "./model-request.ts";
 import { ModelService, PlacedService, type LoadedSpecs } from "./model-service.ts";
 import { instancesOf, onnxPlanOf } from "./onnx-plan.ts";
+import { raggedBatching } from "./ragged.ts";
+import type { ResponseCache } from "./response-cache.ts";
 import type { ServedVersion } from "./served-version.ts";
 import { signatureOf, withScalars, type Signature } from "./signature.ts";
 import { VersionStatistics } from "./statistics.ts";
+import { VersionCache } from "./version-cache.ts";
 import { VersionEngine, type VersionWork } from "./version-engine.ts";
 
 /** Limits of every model of a server. */
@@ -37,6 +40,8 @@ export interface ModelVersionOptions {
   readonly file: string;
   readonly labels: Labels;
   readonly limits: ModelLimits;
+  /** Where the responses of models are kept that ask for it; undefined where the server has none. */
+  readonly cache: ResponseCache | undefined;
   readonly log: EngineOptions["log"];
   /** Checks the configuration against what was loaded. */
   readonly onLoaded: (specs: LoadedSpecs) => void;
@@ -54,7 +59,7 @@ export class ModelVersion implements ServedVersion, VersionWork {
   #signature: Signature;
 
   /** @throws ServableError `invalid_config` for a configuration that can't be run here */
-  constructor({ version, config, folder, file, labels, limits, log, onLoaded }: ModelVersionOptions) {
+  constructor({ version, config, folder, file, labels, limits, cache, log, onLoaded }: ModelVersionOptions) {
     this.name = config.name ?? "";
     this.version = version;
     this.config = config;
@@ -68,6 +73,7 @@ export class ModelVersion implements ServedVersion, VersionWork {
     const spec = onnxLoaderSpec(onnxPlanOf(config, this.#signature, { file, folder, gpus }));
     const batching = {
       statistics: this.statistics,
+      ragged: raggedBatching(this.#signature, config),
       onTaken: (request: ModelRequest): void => {
         this.#queue.left(request);
       },
@@ -76,8 +82,9 @@ export class ModelVersion implements ServedVersion, VersionWork {
       onLoaded(specs);
       this.#signature = withScalars(this.#signature, specs);
     };
+    const own = cache !== undefined && config.responseCache?.enable === true ? new VersionCache(cache, this.statistics) : undefined;
     this.#engine = new VersionEngine(this, {
-      services: [new PlacedService(spec, policy, () => new ModelService(this.#queue, batching, loaded))],
+      services: [new PlacedService(spec, policy, () => new ModelService(this.#queue, batching, own, loaded))],
       log: log.child({ model: this.name, version }),
     });
   }

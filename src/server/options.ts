@@ -29,6 +29,8 @@ export interface ModelRepositoryOptions {
   readonly maxPendingRequests?: number | undefined;
   /** Longest time for one answer, and for the last requests of a version that is unloaded. @default 600000 */
   readonly deadlineMs?: number | undefined;
+  /** Room for responses of models whose configuration asks for a cache. @default 0: there is none */
+  readonly responseCacheBytes?: number | undefined;
   /** GPUs of this machine, by number. @default none */
   readonly gpus?: readonly number[] | undefined;
   /** What the server calls itself. @default "triton" */
@@ -69,6 +71,7 @@ export function resolveRepositoryOptions(options: ModelRepositoryOptions): Resol
     loadThreads: whole("loadThreads", options.loadThreads ?? 4, 1),
     maxPendingRequests: whole("maxPendingRequests", options.maxPendingRequests ?? 4_096, 1),
     deadlineMs: whole("deadlineMs", options.deadlineMs ?? 600_000, 1),
+    responseCacheBytes: whole("responseCacheBytes", options.responseCacheBytes ?? 0, 0),
     gpus: [...(options.gpus ?? [])],
     name: options.name ?? "triton",
     version: options.version ?? "2.73.0",

@@ -25,6 +25,7 @@ import { PlacedService, ProbeService, type LoadedSpecs } from "./model-service.t
 import type { ModelStamp } from "./model-stamp.ts";
 import { ModelVersion } from "./model-version.ts";
 import { onnxPlanOf } from "./onnx-plan.ts";
+import type { ResponseCache } from "./response-cache.ts";
 import type { ResolvedRepositoryOptions } from "./options.ts";
 
 /** What {@link prepareModel} works with. */
@@ -36,6 +37,7 @@ export interface Preparation {
   readonly options: ResolvedRepositoryOptions;
   readonly log: EngineLogger;
   readonly loads: Limiter;
+  readonly cache: ResponseCache | undefined;
   /** Finds the models of an ensemble. */
   readonly find: EnsembleVersionOptions["find"];
 }
@@ -87,6 +89,7 @@ export async function prepareModel(preparation: Preparation): Promise<PreparedMo
             file: file.value,
             labels,
             limits,
+            cache: preparation.cache,
             log,
             onLoaded: (specs) => {
               const problems = compareWithModel(config, specs);

@@ -4,21 +4,22 @@ import { ServableError } from "../errors.ts";
 import type { NamedArrays } from "../tensor/named-arrays.ts";
 import { splitNamed } from "../tensor/stack.ts";
 import type { ModelRequest } from "./model-request.ts";
+import type { RaggedBatching } from "./ragged.ts";
 import type { VersionStatistics } from "./statistics.ts";
 
 /** What a {@link requestBatcher} tells, and how it treats inputs that it may not simply stack. */
 export interface RequestBatcherOptions {
   readonly statistics: VersionStatistics;
   /** Called with each request when it leaves the queue. */
-  onTaken(request: ModelRequest): void;
-  /** Makes the model's inputs of several requests; by default their rows are stacked. */
-  readonly join?: ((requests: readonly ModelRequest[]) => NamedArrays) | undefined;
+  readonly onTaken: (request: ModelRequest) => void;
+  /** For models whose requests' rows can't simply be stacked. */
+  readonly ragged: RaggedBatching | undefined;
 }
 
 const arrays = namedArraysBatcher();
 
 /** Puts the requests of a model together as its configuration says, and takes the times of that. */
-export function requestBatcher({ statistics, onTaken, join }: RequestBatcherOptions): Batcher<ModelRequest, NamedArrays> {
+export function requestBatcher({ statistics, onTaken, ragged }: RequestBatcherOptions): Batcher<ModelRequest, NamedArrays> {
   return {
     rows: ({ rows }) => Math.max(1, rows),
     key: ({ key }) => key,
@@ -28,7 +29,7 @@ export function requestBatcher({ statistics, onTaken, join }: RequestBatcherOpti
         request.batchedAt = now;
         onTaken(request);
       }
-      const inputs = join === undefined ? stacked(requests) : join(requests);
+      const inputs = ragged === undefined ? stacked(requests) : ragged.join(requests);
       const [first] = requests;
       if (first !== undefined) first.inputMs = performance.now() - now;
       return inputs;
@@ -39,7 +40,7 @@ export function requestBatcher({ statistics, onTaken, join }: RequestBatcherOpti
       const { batchedAt, inputMs } = first;
       const since = performance.now();
       const inferMs = since - batchedAt - inputMs;
-      const parts = requests.length === 1 ? [outputs] : apart(outputs, requests);
+      const parts = apart(outputs, requests, ragged);
       const outputMs = performance.now() - since;
       let rows = 0;
       for (const request of requests) {
@@ -62,8 +63,10 @@ function stacked(requests: readonly ModelRequest[]): NamedArrays {
   return arrays.batch(requests.map(({ inputs }) => inputs)) as NamedArrays;
 }
 
-function apart(outputs: NamedArrays, requests: readonly ModelRequest[]): readonly NamedArrays[] {
+function apart(outputs: NamedArrays, requests: readonly ModelRequest[], ragged: RaggedBatching | undefined): readonly NamedArrays[] {
   try {
+    if (ragged !== undefined) return ragged.split(outputs, requests);
+    if (requests.length === 1) return [outputs];
     return splitNamed(
       outputs,
       requests.map(({ rows }) => rows),

@@ -52,21 +52,26 @@ export class VersionStatistics {
   }
 
   /** A request has its answer. */
-  succeeded({ rows, since, batchedAt, inputMs, inferMs, outputMs }: ModelRequest): void {
+  succeeded(request: ModelRequest): void {
+    const { rows, since, batchedAt, inputMs, inferMs, outputMs } = request;
     this.#inferences += Math.max(1, rows);
     this.#lastInference = Date.now();
     this.#success.add(performance.now() - since);
+    if (request.hit) {
+      // Nothing was run for it.
+      this.#queue.add(0);
+      this.#cacheHit.add(request.lookupMs);
+      return;
+    }
     this.#queue.add(batchedAt - since);
     this.#input.add(inputMs);
     this.#infer.add(inferMs);
     this.#output.add(outputMs);
   }
 
-  /** A request of an ensemble, which computes nothing itself, has its answer. */
-  passed(since: number): void {
-    this.#inferences += 1;
-    this.#lastInference = Date.now();
-    this.#success.add(performance.now() - since);
+  /** The cache had no answer: looking for one, and keeping it afterwards, took that long. */
+  missed(ms: number): void {
+    this.#cacheMiss.add(ms);
   }
 
   /** A request failed; one that was refused before it was scheduled counts only by its reason. */

@@ -115,7 +115,9 @@ describe("servable models", () => {
     const port = http.split(":")[1] ?? "";
     const { code, stderr } = await runCli(["models", "--model-repository", good, "--http-port", port, "--grpc-port=0", "--metrics-port=0"]);
     expect(code).toBe(1);
-    expect(stderr).toBe(`servable: Port ${port} on 127.0.0.1 is taken by another program. Stop it, or choose another port with --http-port.\n`);
+    expect(stderr).toBe(
+      `servable: Port ${port} on 127.0.0.1 is taken by another program. Stop it, or choose another port with --http-port.\n`,
+    );
   });
 });
 

@@ -15,6 +15,7 @@ function hostOf(run: ExecutionHost["run"], concurrency = 1): ExecutionHost & { r
     gate: new Gate(concurrency, 10),
     deadlines: new Deadlines<Execution>(10_000),
     run,
+    call: (given) => given,
     finished: () => undefined,
     left: () => undefined,
   };

@@ -338,7 +338,6 @@ describe("ModelInfer", () => {
       timeout: 2n ** 53n + 1n,
       negative: -1,
       ratio: 0.5,
-      triton_enable_empty_final_response: false,
     });
     expect(plane.requests[0]?.outputs).toEqual([{ name: "X", classification: 3, parameters: { other: "o" } }]);
   });

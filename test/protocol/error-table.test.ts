@@ -59,6 +59,11 @@ const rows: readonly (readonly [case_: string, body: unknown, failure: string])[
     "INTERNAL: Unable to parse 'shape': attempt to access JSON non-unsigned-integer as unsigned-integer",
   ],
   [
+    "a dimension beyond 64 bits",
+    withInput({ shape: [1e300], parameters: { binary_data_size: 0 } }),
+    "INTERNAL: Unable to parse 'shape': attempt to access JSON non-unsigned-integer as unsigned-integer",
+  ],
+  [
     "dimensions whose product overflows",
     withInput({ shape: [2 ** 40, 2 ** 40], data }),
     "INVALID_ARG: shape [1099511627776,1099511627776] of input 'I' causes total element count to exceed maximum size of 9223372036854775807",
@@ -184,6 +189,7 @@ describe("once the model is known", () => {
 
   test.each([
     [{ dataType: "FP32", bytes: new Uint8Array(20) }, "input byte size mismatch for input 'I' for model 'M'. Expected 8, got 20"],
+    [{ dataType: "INT8", shape: [2], data: Int8Array.of(1) }, "input byte size mismatch for input 'I' for model 'M'. Expected 2, got 1"],
     [{ data: ["a"] }, "expected 2 string elements for inference input 'I' for model 'M', got 1"],
     [{ data: ["a", "b", "c"] }, "unexpected number of string elements 3 for inference input 'I' for model 'M', expecting 2"],
     [{ bytes: Uint8Array.of(0, 0, 0, 0) }, "expected 2 string elements for inference input 'I' for model 'M', got 1"],
@@ -198,6 +204,13 @@ describe("once the model is known", () => {
       "incomplete string data for inference input 'I' for model 'M', expecting string of length 4294967295 but only 1 bytes available",
     ],
   ])("%j", (input, text) => expect(elements(input)).toBe(prefix + text));
+});
+
+test("dimensions of bytes whose product overflows", () => {
+  const input = { name: "I", dataType: "FP32", shape: [2 ** 40, 2 ** 40], bytes: new Uint8Array(4) };
+  expect(failureOf(() => elementsOf(input, { modelName: "M", requestId: "" }))).toMatch(
+    /^INVALID_ARG: .*causes total element count to exceed/,
+  );
 });
 
 describe("on the way out", () => {

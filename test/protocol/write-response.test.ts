@@ -46,6 +46,12 @@ describe("numbers", () => {
     expect(dataText({ dataType: "BOOL", data: Uint8Array.of(1, 0) })).toBe("true,false");
     expect(dataText({ dataType: "UINT8", data: Uint8Array.of(255) })).toBe("255");
   });
+  test("large tensors, written piece by piece, lose nothing between the pieces", () => {
+    const values = Float64Array.from({ length: 50_000 }, (_, index) => (index % 20_000 === 0 ? index : index + 0.5));
+    const text = dataText({ dataType: "FP64", data: values });
+    expect(JSON.parse(`[${text}]`)).toEqual([...values]);
+    expect(text).toContain(",20000.0,20001.5,");
+  });
   test("every finite float is read back as what it was", () => {
     fc.assert(
       fc.property(fc.array(fc.double({ noNaN: true, noDefaultInfinity: true }), { minLength: 1 }), (values) => {

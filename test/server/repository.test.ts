@@ -96,6 +96,8 @@ describe("at the start", () => {
     expect(entry!.reason).toMatch(/The model 'cut' could not be loaded: .*(protobuf|parse)/i);
     expect(entry!.reason).not.toContain(served.folder);
     expect(() => served.server.model("cut", "")).toThrow("Request for unknown model: 'cut' has no available versions");
+    expect(served.server.modelReady("cut", "1")).toBe(false);
+    expect(() => served.server.modelReady("none", "")).toThrow("Request for unknown model: 'none' is not found");
     expect(() => served.server.model("cut", "1")).toThrow("Request for unknown model: 'cut' version 1 is not at ready state");
   });
 

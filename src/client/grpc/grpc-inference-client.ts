@@ -4,6 +4,7 @@ import { writeInferRequest } from "../../protocol/grpc/infer-request.ts";
 import { readInferResponse } from "../../protocol/grpc/infer-response.ts";
 import { modelConfigJson } from "../../protocol/grpc/model-config.ts";
 import { readIndex, readModelMetadata, readServerMetadata, readStatistics } from "../../protocol/grpc/model-info.ts";
+import { finalResponseKey } from "../../protocol/grpc/parameters.ts";
 import type { InferRequest } from "../../protocol/inference.ts";
 import type { ModelMetadata, ModelStatistics, RepositoryIndexEntry, ServerMetadata } from "../../protocol/model-info.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -27,7 +28,6 @@ export type StreamedResult<Outputs> =
   | { readonly id: string; readonly result: InferResult<Outputs>; readonly error?: undefined }
   | { readonly id: string; readonly result?: undefined; readonly error: ServableError };
 
-const askForFinal = "triton_enable_empty_final_response";
 const isFinal = "triton_final_response";
 
 /**
@@ -150,7 +150,7 @@ export class GrpcInferenceClient<Models extends ModelMap<Models> = AnyModels> im
     inputs: ModelInputs<Models[M]>,
     options: InferOptions<Output> = {},
   ): AsyncIterableIterator<InferResult<ModelOutputs<Models[M], Output>>> {
-    const request = requestOf(model, inputs, { ...options, parameters: { ...options.parameters, [askForFinal]: true } });
+    const request = requestOf(model, inputs, { ...options, parameters: { ...options.parameters, [finalResponseKey]: true } });
     const clock = this.#connection.clock("ModelStreamInfer", options);
     const replies = inferStream(this.#connection, only(request), clock, options);
     async function* results(): AsyncGenerator<InferResult<ModelOutputs<Models[M], Output>>> {

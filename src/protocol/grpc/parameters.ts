@@ -34,6 +34,9 @@ export function readParameters(parameters: WireParameters | null | undefined): I
 
 type ParameterKind = "int64Param" | "uint64Param" | "stringParam" | "boolParam" | "doubleParam";
 
+/** Asks for a last reply to each request of a stream that says that it is the last. */
+export const finalResponseKey = "triton_enable_empty_final_response";
+
 /** What parameters that mean something to the server may be. */
 const kinds: Readonly<Record<string, readonly ParameterKind[]>> = {
   sequence_id: ["int64Param", "stringParam"],
@@ -41,7 +44,7 @@ const kinds: Readonly<Record<string, readonly ParameterKind[]>> = {
   sequence_end: ["boolParam"],
   priority: ["int64Param", "uint64Param"],
   timeout: ["int64Param"],
-  triton_enable_empty_final_response: ["boolParam"],
+  [finalResponseKey]: ["boolParam"],
 };
 
 const customKinds: readonly ParameterKind[] = ["int64Param", "boolParam", "stringParam", "doubleParam"];
@@ -79,7 +82,8 @@ export function readRequestParameters(parameters: WireParameters | null | undefi
         `invalid value type for '${name}' parameter, expected ${listed(expected, known === undefined)}.`,
       );
     }
-    define(read, name, value);
+    // The front's own affair; no model is told.
+    if (name !== finalResponseKey) define(read, name, value);
   }
   return read;
 }

@@ -3,6 +3,9 @@ import { InferenceError } from "../inference-error.ts";
 import type { InferParameter, InferParameters } from "../inference.ts";
 import { decodeBody, rawBytes } from "./read-text.ts";
 
+// So that a large tensor is not copied as a whole on its way to text.
+const chunkLength = 16_384;
+
 /** A float as Triton writes it: the digits of the double that it is, always with a fraction or an exponent; NaN and Infinity as such. */
 function floatText(value: number): string {
   // `| 0` picks the small whole numbers, zeros of either sign among them.
@@ -10,6 +13,23 @@ function floatText(value: number): string {
   if (Number.isInteger(value) && Math.abs(value) < 1e21) return `${value}.0`;
   // Triton's writer puts no + before an exponent.
   return value >= 1e21 || value <= -1e21 ? String(value).replace("e+", "e") : String(value);
+}
+
+/** Floats, all of them at once where JSON.stringify writes them as Triton does: it is twice as fast as one after the other. */
+function floatElements(data: Float32Array | Float64Array, start: number, end: number): string {
+  const values: number[] = [];
+  for (let index = start; index < end; index++) {
+    const value = data[index] ?? NaN;
+    if (Number.isInteger(value) || !Number.isFinite(value)) return floatsOneByOne(data, start, end);
+    values.push(value);
+  }
+  return JSON.stringify(values).slice(1, -1);
+}
+
+function floatsOneByOne(data: Float32Array | Float64Array, start: number, end: number): string {
+  let text = floatText(data[start] ?? NaN);
+  for (let index = start + 1; index < end; index++) text += "," + floatText(data[index] ?? NaN);
+  return text;
 }
 
 /**
@@ -24,8 +44,10 @@ export function jsonElements(dataType: DataType, data: TensorData): string {
   }
   if (data.length === 0) return "";
   if (data instanceof Float32Array || data instanceof Float64Array) {
-    let text = floatText(data[0] ?? NaN);
-    for (let index = 1; index < data.length; index++) text += "," + floatText(data[index] ?? NaN);
+    let text = floatElements(data, 0, Math.min(chunkLength, data.length));
+    for (let start = chunkLength; start < data.length; start += chunkLength) {
+      text += "," + floatElements(data, start, Math.min(start + chunkLength, data.length));
+    }
     return text;
   }
   if (dataType === "BOOL") return boolElements(data);

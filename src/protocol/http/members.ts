@@ -48,7 +48,7 @@ export function booleanOf(value: WireValue, what: string): boolean {
  * @throws InferenceError `INTERNAL` where it is none
  */
 export function unsignedOf(value: WireValue, what: string): number {
-  if (typeof value === "number" && Number.isInteger(value) && value >= 0) return value;
+  if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value < 2 ** 64) return value;
   if (typeof value === "bigint" && value >= 0n) return Number(value);
   throw kindFailure(what, "JSON non-unsigned-integer as unsigned-integer");
 }

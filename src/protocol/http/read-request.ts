@@ -1,5 +1,4 @@
-import { arrayTypes, isDataType } from "../../tensor/data-type.ts";
-import { plainBytes } from "../elements.ts";
+import { countElements, plainBytes } from "../elements.ts";
 import type { InferInput, InferParameters, InferRequest, RequestedOutput } from "../inference.ts";
 import { InferenceError } from "../inference-error.ts";
 import { noBinaryOutputs, type BinaryOutputs } from "./binary-outputs.ts";
@@ -87,7 +86,7 @@ function readInput(value: WireValue, reading: Reading): InferInput {
     if (typeof region !== "string") throw kindFailure("Unable to parse 'shared_memory_region'", "JSON non-string as string");
     throw new InferenceError("UNSUPPORTED", sharedMemoryOff);
   }
-  const size = elementCount(name, dataType, shape);
+  const size = countElements(name, dataType, shape);
   // Triton reads no data where the shape has no room for any.
   if (size === 0) return { name, dataType, shape, parameters, bytes: new Uint8Array(0) };
   const values = arrayMember(value, "data");
@@ -113,21 +112,6 @@ function readShape(value: WireValue): number[] {
   const shape = new Array<number>(members.length);
   for (let axis = 0; axis < members.length; axis++) shape[axis] = unsignedOf(members[axis] ?? null, "Unable to parse 'shape'");
   return shape;
-}
-
-/** How many elements a shape has room for; as in Triton, what can't be counted in 64 bits is refused. */
-function elementCount(name: string, dataType: string, shape: readonly number[]): number {
-  let size = 1;
-  for (const dimension of shape) {
-    size *= dimension;
-    if (size >= 2 ** 63) {
-      const text = `shape [${shape.join(",")}] of input '${name}' causes total element count to exceed maximum size of 9223372036854775807`;
-      throw new InferenceError("INVALID_ARG", text);
-    }
-  }
-  const elementBytes = isDataType(dataType) && dataType !== "BYTES" ? arrayTypes[dataType].BYTES_PER_ELEMENT : 1;
-  if (size * elementBytes >= 2 ** 63) throw new InferenceError("INVALID_ARG", `byte size overflow for input '${name}'`);
-  return size;
 }
 
 function takeBytes(name: string, byteSize: number, reading: Reading): Uint8Array {

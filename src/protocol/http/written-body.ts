@@ -12,14 +12,18 @@ export interface WrittenBody {
 const encoder = new TextEncoder();
 // What the widest elements want to be aligned to.
 const alignment = 8;
-const padding = new Uint8Array(alignment).fill(0x20);
+const blanks = " ".repeat(alignment - 1);
 
 /** Puts JSON and binary tensors together. Blanks end the JSON where the first tensor would not be aligned: whoever reads it can use it as it is. */
 export function joinBody(json: string | Uint8Array, chunks: readonly Uint8Array[]): WrittenBody {
   if (chunks.length === 0) return { json, chunks, headerLength: undefined, contentType: "application/json" };
-  const bytes = typeof json === "string" ? encoder.encode(json) : json;
-  const padded = new Uint8Array(Math.ceil(bytes.length / alignment) * alignment);
-  padded.set(bytes);
-  padded.set(padding.subarray(0, padded.length - bytes.length), bytes.length);
-  return { json: padded, chunks, headerLength: padded.length, contentType: "application/octet-stream" };
+  const padded = typeof json === "string" ? encoder.encode(json + blanks) : withBlanks(json);
+  const headerLength = padded.length - (padded.length % alignment);
+  return { json: padded.subarray(0, headerLength), chunks, headerLength, contentType: "application/octet-stream" };
+}
+
+function withBlanks(json: Uint8Array): Uint8Array {
+  const padded = new Uint8Array(json.length + blanks.length).fill(0x20);
+  padded.set(json);
+  return padded;
 }

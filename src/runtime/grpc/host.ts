@@ -12,7 +12,7 @@ import { ServableError } from "../../errors.ts";
 import type { GrpcPackages } from "../../protocol/grpc/packages.ts";
 import type { Logger } from "../../service/service.ts";
 import { TokenFile } from "../http/tokens.ts";
-import { listenFailure, readTls } from "./address.ts";
+import { listenFailure, readTls } from "../address.ts";
 import { Compression } from "./compression.ts";
 import { textForStatus } from "./failure.ts";
 import type { ResolvedGrpcListen } from "./options.ts";
@@ -94,7 +94,11 @@ export class GrpcHost {
     const bound = await new Promise<number>((resolve, reject) => {
       this.#server.bindAsync(`${shown}:${port}`, credentials, (error, number) => {
         if (error === null) resolve(number);
-        else reject(listenFailure(error, host, port));
+        else
+          reject(
+            listenFailure(error, host, port) ??
+              new ServableError("address_in_use", `${host}:${port} can't be listened on: ${error.message}`, { cause: error }),
+          );
       });
     });
     this.#listening = true;

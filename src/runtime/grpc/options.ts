@@ -1,5 +1,5 @@
 import { ServableError } from "../../errors.ts";
-import { isLoopback, type TlsFiles } from "./address.ts";
+import { isLoopback, type MutualTlsFiles } from "../address.ts";
 
 /** The most that a gRPC message may be, 2 GiB - 1. */
 export const largestMessageBytes: number = 2 ** 31 - 1;
@@ -15,7 +15,7 @@ export interface GrpcListenOptions {
   /** Serves anybody, also off loopback. @default false */
   readonly allowUnauthenticated?: boolean | undefined;
   /** Serves TLS with this certificate and key, both PEM files. */
-  readonly tls?: TlsFiles | undefined;
+  readonly tls?: MutualTlsFiles | undefined;
   /** Largest message, either way. */
   readonly maxMessageBytes?: number | undefined;
   /** Calls that one connection may have open at once. @default 1024 */
@@ -36,7 +36,7 @@ export interface ResolvedGrpcListen {
   readonly host: string;
   readonly port: number;
   readonly tokenFile: string | undefined;
-  readonly tls: TlsFiles | undefined;
+  readonly tls: MutualTlsFiles | undefined;
   readonly maxMessageBytes: number;
   readonly maxConcurrentStreams: number;
   readonly keepaliveTimeMs: number;

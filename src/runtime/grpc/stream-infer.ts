@@ -1,6 +1,7 @@
 import type { handleBidiStreamingCall } from "@grpc/grpc-js";
 import type { inference } from "../../protocol/grpc/generated/messages.js";
 import { writeInferResponse } from "../../protocol/grpc/infer-response.ts";
+import { finalResponseKey } from "../../protocol/grpc/parameters.ts";
 import type { Messages } from "../../protocol/grpc/packages.ts";
 import type { InferAdmission, ModelPlane, ServedModel } from "../model-plane.ts";
 import { readMessage, writeMessage } from "./codec.ts";
@@ -163,21 +164,18 @@ class InferStream {
 
   async #send(reply: Reply): Promise<void> {
     if (this.#call.cancelled) return;
-    let bytes: Buffer;
     try {
-      bytes = writeMessage(this.#messages.inference.ModelStreamInferResponse, reply);
+      const bytes = writeMessage(this.#messages.inference.ModelStreamInferResponse, reply);
+      await this.#replies.send(await this.#host.compression.compress(bytes));
     } catch (thrown) {
+      // A reply that can't be written can't be told of in its place either.
       this.#replies.fail(inferenceFailure(thrown));
-      return;
     }
-    await this.#replies.send(await this.#host.compression.compress(bytes));
   }
 }
 
-const finalKey = "triton_enable_empty_final_response";
-
 function wantsFinal({ parameters }: Request): boolean {
-  return Object.hasOwn(parameters, finalKey) && parameters[finalKey]?.boolParam === true;
+  return Object.hasOwn(parameters, finalResponseKey) && parameters[finalResponseKey]?.boolParam === true;
 }
 
 function withFinal(

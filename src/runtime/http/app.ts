@@ -4,17 +4,12 @@ import { ServableError } from "../../errors.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { newRequestId } from "../../service/request-id.ts";
 import type { Logger } from "../../service/service.ts";
+import type { TlsMaterial } from "../address.ts";
 import { elapsedMs, noteArrival } from "./arrival.ts";
 import { problemAnswer } from "./exchange.ts";
 import { requestIdOf } from "./head.ts";
 import { foreignProblem, foreignStatus } from "./foreign-problem.ts";
 import { send } from "./service-front.ts";
-
-/** Certificate and key, PEM. */
-export interface TlsMaterial {
-  readonly cert: Buffer;
-  readonly key: Buffer;
-}
 
 const headersTimeoutMs = 10_000;
 const idleTimeoutMs = 72_000;
@@ -51,7 +46,7 @@ export function createApp(engine: Engine, tls: TlsMaterial | undefined, log: Log
   const app =
     tls === undefined
       ? fastify({ ...options, http: serverOptions })
-      : (fastify({ ...options, https: { ...tls, ...serverOptions } } as FastifyServerOptions) as FastifyInstance);
+      : (fastify({ ...options, https: { cert: tls.cert, key: tls.key, ...serverOptions } } as FastifyServerOptions) as FastifyInstance);
   // Fastify writes no log here, and nobody else would tell of it.
   app.addHook("onError", (request, reply, error, done) => {
     if (!ownScopes.has(request.server) && foreignStatus(error, reply) >= 500) {

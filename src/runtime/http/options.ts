@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyPluginCallback } from 
 import { ServableError } from "../../errors.ts";
 import type { ServiceSource } from "../../engine/engine.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
-import { isLoopback } from "./listener.ts";
+import { isLoopback } from "../address.ts";
 
 /** How services are served over HTTP. */
 export interface HttpRuntimeOptions {

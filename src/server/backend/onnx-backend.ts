@@ -29,7 +29,11 @@ export function onnxLoaderSpec(plan: OnnxPlan): LoaderSpec {
   return { module: import.meta.url, export: "onnxBackend", arguments: [plan as unknown as JsonValue] };
 }
 
-/** What a worker constructs: the model and nothing around it, which is the business of the thread that takes requests. */
+/**
+ * What a worker constructs: the model and nothing around it, which is the business of the thread that takes requests.
+ *
+ * @public - a worker imports it by the name that {@link onnxLoaderSpec} gives
+ */
 export function onnxBackend(plan: OnnxPlan): AnyServiceDefinition {
   return makeDefinition({ name: "model", model: true, loadModel: (place) => load(plan, place) }, () => new Nothing());
 }

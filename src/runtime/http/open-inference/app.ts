@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { fastify, type FastifyContentTypeParser, type FastifyInstance, type FastifyServerOptions } from "fastify";
 import { InferenceError } from "../../../protocol/inference-error.ts";
-import type { TlsMaterial } from "../app.ts";
+import type { TlsMaterial } from "../../address.ts";
 import { failureAnswer, plainSending, refusal, sendAnswer, type WireAnswer } from "./answer.ts";
 
 const headersTimeoutMs = 10_000;
@@ -32,7 +32,7 @@ export function createModelApp(tls: TlsMaterial | undefined, onUnforeseen: (thro
   const app =
     tls === undefined
       ? fastify({ ...options, http: serverOptions })
-      : (fastify({ ...options, https: { ...tls, ...serverOptions } } as FastifyServerOptions) as FastifyInstance);
+      : (fastify({ ...options, https: { cert: tls.cert, key: tls.key, ...serverOptions } } as FastifyServerOptions) as FastifyInstance);
   leaveBodies(app);
   app.setNotFoundHandler((_request, reply) => {
     sendAnswer(reply, refusal(404), plainSending);

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
 import { InferenceError } from "../../../protocol/inference-error.ts";
 import { modelConfigToJson } from "../../../triton/config-to-json.ts";
-import type { AddressFlags } from "../listener.ts";
+import type { AddressFlags } from "../../address.ts";
 import { originGuard, type OriginGuard } from "../origins.ts";
 import type { CallHost } from "./admitted-call.ts";
 import {

@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { ServableError } from "../../../errors.ts";
 import type { Logger } from "../../../service/service.ts";
-import { closeListener, isLoopback, listen, readTls, type AddressFlags, type TlsFiles } from "../listener.ts";
+import { isLoopback, readTls, type AddressFlags, type TlsFiles } from "../../address.ts";
+import { closeListener, listen } from "../listener.ts";
 import { OpenAnswers } from "../open-answers.ts";
 import { TokenFile } from "../tokens.ts";
 import { failureAnswer, plainSending, sendAnswer } from "./answer.ts";

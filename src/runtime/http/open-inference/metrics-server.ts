@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import type { Registry } from "prom-client";
-import type { AddressFlags } from "../listener.ts";
+import type { AddressFlags } from "../../address.ts";
 import { failureAnswer, plainSending, sendAnswer, type WireAnswer } from "./answer.ts";
 import { GuardedListener, pathOf, type GuardedListenerOptions, type Mounted } from "./guarded-listener.ts";
 

@@ -4,10 +4,10 @@ import type { ModelStatistics, StatisticDuration } from "../../../protocol/model
 import { register, type Sums } from "../../../telemetry/tallies.ts";
 
 /** Why a request failed, by Triton's names. */
-export const failureReasons = ["REJECTED", "CANCELED", "BACKEND", "OTHER"] as const;
+export type FailureReason = "REJECTED" | "CANCELED" | "BACKEND" | "OTHER";
 
-/** One of {@link failureReasons}. */
-export type FailureReason = (typeof failureReasons)[number];
+/** All of them are there from the start, as in Triton. */
+const failureReasons: readonly FailureReason[] = ["REJECTED", "CANCELED", "BACKEND", "OTHER"];
 
 /** What metrics tell of one version of a model. */
 export interface ModelMetricsReport {

@@ -1,7 +1,11 @@
 /** Where requests go: Triton's routes, matched on the path as it came, undecoded and with no trailing slash. */
 
 /** The groups of routes that `--http-restricted-api` restricts, by its names. */
-export const apiNames = [
+export type ApiName =
+  "health" | "metadata" | "inference" | "shared-memory" | "model-config" | "model-repository" | "statistics" | "trace" | "logging";
+
+/** Every {@link ApiName}. */
+export const apiNames: readonly ApiName[] = [
   "health",
   "metadata",
   "inference",
@@ -11,10 +15,7 @@ export const apiNames = [
   "statistics",
   "trace",
   "logging",
-] as const;
-
-/** One of {@link apiNames}. */
-export type ApiName = (typeof apiNames)[number];
+];
 
 /** What a path asks for. */
 export type RouteKind =
@@ -96,6 +97,7 @@ const fixed: ReadonlyMap<string, Route> = new Map([
 const modelKinds: Readonly<Record<string, RouteKind>> = { ready: "model-ready", "trace/setting": "trace" };
 
 const maxKnown = 1_000;
+const longestKnown = 200;
 /** Those that were found before: most requests are for a few models. */
 const known = new Map<string, Route>();
 
@@ -105,7 +107,7 @@ export function findRoute(url: string): Route | undefined {
   if (before !== undefined) return before;
   const end = url.indexOf("?");
   const route = readPath(end < 0 ? url : url.slice(0, end));
-  if (route !== undefined && end < 0) {
+  if (route !== undefined && end < 0 && url.length <= longestKnown) {
     if (known.size >= maxKnown) known.clear();
     known.set(url, route);
   }

@@ -1,0 +1,37 @@
+import type { NamedArrays } from "../tensor/named-arrays.ts";
+import type { ModelRequest } from "./model-request.ts";
+import type { ResponseCache } from "./response-cache.ts";
+import type { VersionStatistics } from "./statistics.ts";
+
+let loads = 0;
+
+/** A server's cache as one loaded version sees it: what another load of the model gave is not found. */
+export class VersionCache {
+  readonly #cache: ResponseCache;
+  readonly #statistics: VersionStatistics;
+  readonly #model: string;
+
+  constructor(cache: ResponseCache, statistics: VersionStatistics) {
+    this.#cache = cache;
+    this.#statistics = statistics;
+    loads += 1;
+    this.#model = String(loads);
+  }
+
+  /** The outputs for a request's inputs; undefined where they are not kept. */
+  find(request: ModelRequest): NamedArrays | undefined {
+    const since = performance.now();
+    request.cacheKey = this.#cache.keyOf(this.#model, request.inputs);
+    const outputs = this.#cache.get(request.cacheKey);
+    request.lookupMs = performance.now() - since;
+    request.hit = outputs !== undefined;
+    return outputs;
+  }
+
+  /** Keeps what a request was answered with. */
+  keep(request: ModelRequest, outputs: NamedArrays): void {
+    const since = performance.now();
+    this.#cache.set(request.cacheKey, outputs);
+    this.#statistics.missed(request.lookupMs + performance.now() - since);
+  }
+}
