@@ -13,7 +13,7 @@ const order = [
   ["runtime"],
   ["queue", "telemetry"],
   ["engine"],
-  ["service", "model", "client"],
+  ["service", "model", "client", "artifact"],
   ["storage", "triton", "protocol"],
   ["tensor", "errors"],
 ];

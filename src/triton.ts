@@ -1,5 +1,18 @@
 /** Triton: the configurations of its models, and the layout of its repositories. */
 export { ServableError, type ErrorCode, type FieldIssue, type JsonValue, type ServableErrorOptions } from "./errors.ts";
+export { makeTritonConfiguration, type TritonConfigurationOptions } from "./artifact/make-triton-configuration.ts";
+export type { ArtifactModel } from "./artifact/repository-files.ts";
+export { RunnableTritonConfig } from "./artifact/runnable-triton-config.ts";
+export { tritonConfigOnnxModel, type OnnxModelConfigOptions } from "./server/inspect/onnx-config.ts";
+export type { ArchiveLimits } from "./storage/archive/limits.ts";
+export type { ArchiveFormat } from "./storage/archive/pack.ts";
+export { downloadArtifact, type ArtifactProgress, type DownloadedArtifact, type DownloadOptions } from "./storage/download.ts";
+export type { HttpStorageOptions } from "./storage/http-storage.ts";
+export { openStorage, type StorageOptions } from "./storage/open-storage.ts";
+export type { S3StorageOptions } from "./storage/s3-client.ts";
+export { bytesSource, fileSource } from "./storage/sources.ts";
+export type { ArtifactSource, ReadOptions, Storage, StoredContent, WriteOptions } from "./storage/storage.ts";
+export type { UploadProgress } from "./storage/upload.ts";
 export type { DataType } from "./tensor/data-type.ts";
 export { modelConfigFromJson } from "./triton/config-from-json.ts";
 export { modelConfigToJson } from "./triton/config-to-json.ts";

@@ -10,6 +10,7 @@ import { readPackageFacts } from "./package-facts.ts";
 import { callErrorLine, errorLine, errorWithStack, exitCodeOf, writeError } from "./print.ts";
 import { addRun } from "./run.ts";
 import { addServe } from "./serve.ts";
+import { addTriton } from "./triton.ts";
 
 const usageExitCode = 2;
 const examples = `
@@ -20,6 +21,7 @@ Examples:
   npx servable run --config servable.yaml
   npx servable batch ./double.ts in.jsonl out.jsonl
   npx servable models --model-repository ./models
+  npx servable triton config mlp.onnx
 `;
 
 function createProgram(): Command {
@@ -40,6 +42,7 @@ function createProgram(): Command {
   addCall(program);
   addBatch(program);
   addModels(program);
+  addTriton(program);
   addInit(program);
   return program;
 }

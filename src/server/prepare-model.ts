@@ -1,7 +1,6 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ServableError } from "../errors.ts";
-import { Engine } from "../engine/engine.ts";
 import type { EngineLogger } from "../engine/observer.ts";
 import { InferenceError } from "../protocol/inference-error.ts";
 import { modelConfigFromJson } from "../triton/config-from-json.ts";
@@ -16,15 +15,13 @@ import { completeModelConfig } from "../triton/rules/complete.ts";
 import { withConfigDefaults } from "../triton/rules/defaults.ts";
 import { problemsError, type ConfigFacts } from "../triton/rules/problem.ts";
 import { validateModelConfig } from "../triton/rules/validate.ts";
-import { onnxLoaderSpec } from "./backend/onnx-backend.ts";
+import { probeOnnx } from "./backend/onnx-probe.ts";
 import type { Labels } from "./build-response.ts";
 import { EnsembleVersion, type EnsembleVersionOptions } from "./ensemble-version.ts";
 import type { Limiter } from "./limiter.ts";
 import type { WantedVersion } from "./model-entry.ts";
-import { PlacedService, ProbeService, type LoadedSpecs } from "./model-service.ts";
 import type { ModelStamp } from "./model-stamp.ts";
 import { ModelVersion } from "./model-version.ts";
-import { onnxPlanOf } from "./onnx-plan.ts";
 import type { ResponseCache } from "./response-cache.ts";
 import type { ResolvedRepositoryOptions } from "./options.ts";
 
@@ -144,31 +141,16 @@ function check(config: ModelConfig, facts: ConfigFacts): void {
 }
 
 async function complete(preparation: Preparation, config: ModelConfig, version: number): Promise<ModelConfig> {
-  const { folder, options } = preparation;
-  const specs = await probe(preparation, config, await modelFile(config, folder, version));
+  const { folder, options, log, loads } = preparation;
+  const file = await modelFile(config, folder, version);
+  const specs = await loads.run(() => probeOnnx(config, { file, folder: folder.path }, log));
   const completed = completeModelConfig(config, specs, { name: folder.name, defaultMaxBatchSize: options.defaultMaxBatchSize });
   if (completed.problems.length > 0) throw problemsError(folder.name, completed.problems);
   return completed.config;
 }
 
-/** Loads a model in a worker, to see what it takes and gives. */
-async function probe({ folder, log, loads }: Preparation, config: ModelConfig, file: string): Promise<LoadedSpecs> {
-  let found: LoadedSpecs | undefined;
-  const keep = (specs: LoadedSpecs): void => {
-    found = specs;
-  };
-  const plan = onnxPlanOf(config, undefined, { file, folder: folder.path, gpus: [null] });
-  const engine = new Engine({ services: [new PlacedService(onnxLoaderSpec(plan), { workers: 1 }, () => new ProbeService(keep))], log });
-  try {
-    await loads.run(() => engine.start());
-  } finally {
-    await engine.stop(0);
-  }
-  if (found === undefined) throw new ServableError("load_failed", "the model says nothing of its inputs and outputs");
-  return found;
-}
-
-async function modelFile({ defaultModelFilename = "" }: ModelConfig, folder: ModelFolder, version: number): Promise<string> {
+/** The file that is loaded as a version. */
+export async function modelFile({ defaultModelFilename = "" }: ModelConfig, folder: ModelFolder, version: number): Promise<string> {
   const path = await findModelFile(folder, version, defaultModelFilename === "" ? "model.onnx" : defaultModelFilename);
   // A model with its weights in files of their own is a folder of that name.
   const found = await stat(path).catch(() => undefined);
