@@ -1,5 +1,10 @@
+import { homedir } from "node:os";
+import path from "node:path";
 import { ServableError } from "../../errors.ts";
+import type { RunnableTritonConfig } from "../../artifact/runnable-triton-config.ts";
 import type { EngineLogger } from "../../engine/observer.ts";
+import type { DownloadOptions } from "../../storage/download.ts";
+import { isLoopback } from "../address.ts";
 import type { ModelReplication } from "./replication.ts";
 
 /** Where a server listens. */
@@ -14,8 +19,13 @@ export interface TritonPorts {
 
 /** How a {@link TritonModelServer} runs; what is not here can be said with tritonserver's own flags in `arguments`. */
 export interface TritonModelServerOptions {
-  /** A folder laid out as a model repository. */
-  readonly artifact: string;
+  /**
+   * A folder laid out as a model repository; or the URI of an archive of one (`file:`, `http(s):`, `s3:`; with `#sha256=…` it is checked and, once
+   * it was downloaded, not downloaded again).
+   */
+  readonly artifact: string | RunnableTritonConfig;
+  /** How an archive is downloaded. @default into `servable/artifacts` of the user's cache */
+  readonly download?: Partial<Omit<DownloadOptions, "signal">> | undefined;
   /** For each model named here, how many instances of it run, in place of what its configuration says. @default none */
   readonly modelNamesToReplication?: Readonly<Record<string, ModelReplication>> | undefined;
   /** @default "tritonserver", looked up on PATH */
@@ -50,6 +60,7 @@ export interface TritonModelServerOptions {
 /** {@link TritonModelServerOptions}, checked, with every default filled in but the logger. */
 export interface ResolvedTritonOptions {
   readonly artifact: string;
+  readonly download: Omit<DownloadOptions, "signal">;
   readonly replication: Readonly<Record<string, ModelReplication>>;
   readonly binary: string;
   readonly fallback: "none" | "servable";
@@ -72,7 +83,8 @@ export function resolveTritonOptions(options: TritonModelServerOptions): Resolve
   const allowUnauthenticated = options.allowUnauthenticated ?? false;
   const control = options.control ?? "none";
   const loadModels = options.loadModels ?? [];
-  if (options.artifact === "") throw wrong("artifact is empty: name the folder of a model repository.");
+  const artifact = typeof options.artifact === "string" ? options.artifact : options.artifact.modelArtifactUri;
+  if (artifact === "") throw wrong("artifact is empty: name the folder of a model repository.");
   if (!allowUnauthenticated && !isLoopback(host)) {
     throw wrong(`tritonserver answers anybody who reaches ${host}: listen on 127.0.0.1, or say allowUnauthenticated: true.`);
   }
@@ -83,7 +95,8 @@ export function resolveTritonOptions(options: TritonModelServerOptions): Resolve
     );
   }
   return Object.freeze({
-    artifact: options.artifact,
+    artifact,
+    download: { ...options.download, folder: options.download?.folder ?? cacheFolder() },
     replication: { ...options.modelNamesToReplication },
     binary: options.binary ?? "tritonserver",
     fallback: options.fallback ?? "none",
@@ -105,8 +118,10 @@ export function resolveTritonOptions(options: TritonModelServerOptions): Resolve
   });
 }
 
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+/** Where programs of this user keep what they can get anew. */
+function cacheFolder(): string {
+  const { XDG_CACHE_HOME = "" } = process.env;
+  return path.join(XDG_CACHE_HOME === "" ? path.join(homedir(), ".cache") : XDG_CACHE_HOME, "servable", "artifacts");
 }
 
 function checkPort(name: string, port: number): number {

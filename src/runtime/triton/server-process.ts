@@ -26,10 +26,8 @@ export interface ServerExit {
  */
 const withWatcher = '{ cat >/dev/null; [ -z "$0" ] || rm -rf -- "$0"; kill -KILL 0; } <&3 3<&- >/dev/null 2>&1 & exec "$@" 3<&-';
 
-/** How long what a process said last is waited for once it is gone. */
-const lastWordsMs = 1_000;
-/** How long killed members of its group may take to be gone; one that is stuck in a driver can outlast it. */
-const killedMs = 2_000;
+/** How long what was said last is waited for once a process is gone, and those of its group are killed; one that is stuck in a driver can outlast it. */
+const lastWordsMs = 2_000;
 
 /** A server as a process group of its own: what it starts ends with it. */
 export class ServerProcess {
@@ -71,7 +69,8 @@ export class ServerProcess {
     }).then(async (exit) => {
       this.#exit = exit;
       this.#killGroup();
-      await Promise.all([Promise.race([said, sleep(lastWordsMs, undefined, { ref: false })]), this.#groupGone()]);
+      // Its output ends when the last one that holds it is gone.
+      await Promise.race([said, sleep(lastWordsMs, undefined, { ref: false })]);
       lifeline?.destroy();
       for (const stream of streams) stream.destroy();
       return exit;
@@ -108,22 +107,13 @@ export class ServerProcess {
   }
 
   #killGroup(): void {
-    signalGroup(this.pid, "SIGKILL");
-  }
-
-  async #groupGone(): Promise<void> {
-    const until = performance.now() + killedMs;
-    while (signalGroup(this.pid, 0) && performance.now() < until) await sleep(10);
-  }
-}
-
-/** @returns whether there is anybody in the group */
-function signalGroup(group: number | undefined, signal: NodeJS.Signals | 0): boolean {
-  if (group === undefined) return false;
-  try {
-    return process.kill(-group, signal);
-  } catch {
-    return false;
+    const { pid } = this;
+    if (pid === undefined) return;
+    try {
+      process.kill(-pid, "SIGKILL");
+    } catch {
+      // Nobody is left in it.
+    }
   }
 }
 

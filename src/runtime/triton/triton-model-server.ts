@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,6 +8,7 @@ import { RestartPolicy } from "../../engine/placement/restart-policy.ts";
 import { ServableError, messageOf } from "../../errors.ts";
 import { createLogger } from "../../telemetry/logs.ts";
 import type { Runtime } from "../runtime.ts";
+import { findRepository } from "./find-repository.ts";
 import { findServer, type FoundServer } from "./find-server.ts";
 import { serverFlags } from "./flags.ts";
 import { resolveTritonOptions, type ResolvedTritonOptions, type TritonModelServerOptions } from "./options.ts";
@@ -136,7 +137,7 @@ export class TritonModelServer implements Runtime {
    * Starts the server; resolves when it is ready.
    *
    * @throws ServableError `load_failed` with the reason of each model that could not be loaded, or when it was not ready in time;
-   * `address_in_use`; `invalid_config` for a replication that doesn't fit; `missing_dependency` where there is no server; `cancelled` where `stop` came first
+   * what a download throws; `address_in_use`; `invalid_config` for a replication that doesn't fit; `missing_dependency` where there is no server; `cancelled` where `stop` came first
    */
   async start(): Promise<void> {
     if (this.#stop.signal.aborted) throw stoppedEarly();
@@ -152,7 +153,7 @@ export class TritonModelServer implements Runtime {
       const found = findServer(this.#resolved);
       if (found.kind === "servable")
         log.warn({ binary: this.#resolved.binary }, "there is no tritonserver: servable's own model server serves in its place");
-      const repository = await this.#prepareRepository();
+      const repository = await this.#prepareRepository(log);
       const running = await this.#launchFirst({ log: log.child({ server: found.kind }), found, repository });
       this.#state = "ready";
       this.#supervision = this.#supervise(running);
@@ -167,14 +168,11 @@ export class TritonModelServer implements Runtime {
     }
   }
 
-  /** @returns the folder of the repository: the user's own, or a copy where something is to be written into it */
-  async #prepareRepository(): Promise<string> {
-    const { artifact, replication } = this.#resolved;
-    const folder = path.resolve(artifact);
-    const facts = await stat(folder).catch(() => undefined);
-    if (facts?.isDirectory() !== true)
-      throw new ServableError("load_failed", `There is no folder ${folder}, which should be a model repository.`);
-    if (Object.keys(replication).length === 0) return folder;
+  /** @returns the folder of the repository: the user's own as long as nothing is to be written into it, else a copy */
+  async #prepareRepository(log: EngineLogger): Promise<string> {
+    const { replication } = this.#resolved;
+    const { folder, isUsers } = await findRepository(this.#resolved, log, this.#stop.signal);
+    if (isUsers && Object.keys(replication).length === 0) return folder;
     this.#ownFolder = await mkdtemp(path.join(tmpdir(), "servable-triton-"));
     const repository = path.join(this.#ownFolder, "models");
     await makeOwnRepository(folder, repository, replication);
