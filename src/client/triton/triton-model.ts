@@ -42,7 +42,7 @@ export interface TritonModelParts extends TritonModelOptions {
  *
  * export const scores = defineInference({
  *   name: "scores",
- *   loadModel: () => TritonModel.connect("http://127.0.0.1:8000", "classifier"),
+ *   model: () => TritonModel.connect("http://127.0.0.1:8000", "classifier"),
  *   preprocess: (row: number[]) => ({ x: Tensor.from("FP32", [row]) }),
  *   postprocess: ({ y }) => y?.toNested(),
  * });

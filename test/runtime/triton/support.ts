@@ -1,4 +1,5 @@
 /** Servers started as processes, in folders of their own. */
+import { readFileSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -57,11 +58,11 @@ export async function program(folder: string, script: string): Promise<string> {
   return file;
 }
 
-/** Whether a process is there; one that has ended and nobody asked for its end counts as gone. */
+/** Whether a process is there; one that has ended and nobody asked for its end yet is gone. */
 export function lives(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
+    return process.platform !== "linux" || !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
   } catch {
     return false;
   }
