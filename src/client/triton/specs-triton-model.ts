@@ -2,7 +2,7 @@ import type { NamedShapes } from "../../tensor/named-arrays.ts";
 import { modelConfigFromJson } from "../../triton/config-from-json.ts";
 import { tensorsOfConfig, type ConfigTensors } from "../../triton/config-tensors.ts";
 import type { ModelConfig } from "../../triton/model-config.ts";
-import { TritonModelConfig } from "../../triton/triton-model-config.ts";
+import type { TritonModelConfig } from "../../triton/triton-model-config.ts";
 import type { InferenceClient } from "../open-inference/inference-client.ts";
 import { openClient } from "./connect.ts";
 import { TritonModel, callOf, runOf, type ConnectOptions, type TritonModelOptions } from "./triton-model.ts";

@@ -160,7 +160,7 @@ export function runOf({ version, timeoutMs }: ConnectOptions): TritonModelOption
 }
 
 /** A tensor as the server describes it. @throws ServableError `unsupported` for a data type that is none */
-export function specOf({ name, datatype, shape }: TensorMetadata): TensorSpec {
+function specOf({ name, datatype, shape }: TensorMetadata): TensorSpec {
   if (isDataType(datatype)) return { name, dataType: datatype, shape };
   throw new ServableError("unsupported", `The server describes '${name}' with the data type '${datatype}', which is unknown here.`);
 }

@@ -110,6 +110,7 @@ export class ServerProcess {
     const { pid } = this;
     if (pid === undefined) return;
     try {
+      // eslint-disable-next-line no-restricted-syntax -- the group that it started; a child's own kill() reaches the child alone
       process.kill(-pid, "SIGKILL");
     } catch {
       // Nobody is left in it.

@@ -62,7 +62,7 @@ export async function program(folder: string, script: string): Promise<string> {
 export function lives(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return process.platform !== "linux" || !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+    return process.platform !== "linux" || !readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z ");
   } catch {
     return false;
   }
