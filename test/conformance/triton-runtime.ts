@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -69,6 +69,7 @@ export async function checkRuntime(server: ServerName, scratch: string, lines: K
     process.stdout.write(`ok - ${server}: ${what} (${Math.round(performance.now() - since)} ms)\n`);
   };
 
+  const stale = new Set(sharedMemory());
   const download = { folder: path.join(scratch, "cache") };
   const replicated = new TritonModelServer({
     ...options,
@@ -91,6 +92,7 @@ export async function checkRuntime(server: ServerName, scratch: string, lines: K
       assert.equal(await client.modelReady("add_sub"), true);
     });
     await check("comes back on the same ports when it was killed", async () => {
+      const memory = sharedMemory().filter((name) => !stale.has(name));
       const { url, grpcUrl } = replicated;
       const { pid = 0 } = replicated.status;
       process.kill(pid, "SIGKILL");
@@ -98,6 +100,10 @@ export async function checkRuntime(server: ServerName, scratch: string, lines: K
       assert.notEqual(replicated.status.pid, pid);
       assert.deepEqual([replicated.url, replicated.grpcUrl], [url, grpcUrl]);
       await infers(new OpenInferenceClient(url));
+      // As much as there was, and none of the one that died.
+      const now = sharedMemory().filter((name) => !stale.has(name));
+      assert.equal(now.length, memory.length);
+      assert.ok(memory.every((name) => !now.includes(name)));
     });
     await check("ends what is in flight, stops, and leaves nothing", async () => {
       const { pid = 0 } = replicated.status;
@@ -269,6 +275,11 @@ function groupOf(group: number): readonly number[] {
       return [];
     }
   });
+}
+
+/** What Triton's Python backend shares with its processes. */
+function sharedMemory(): readonly string[] {
+  return existsSync("/dev/shm") ? readdirSync("/dev/shm").filter((name) => name.startsWith("triton_onnxruntime")) : [];
 }
 
 /** The copies of repositories that are there. */

@@ -3,6 +3,7 @@ import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ServableError, messageOf } from "../../errors.ts";
 import { readLines } from "./read-lines.ts";
+import { freeSharedMemory, sharedMemoryOf } from "./shared-memory.ts";
 
 /** What is started. */
 export interface ServerCommand {
@@ -35,6 +36,7 @@ export class ServerProcess {
   readonly exited: Promise<ServerExit>;
   readonly #child: ChildProcess;
   #exit: ServerExit | undefined;
+  #memory: readonly string[] = [];
 
   /**
    * Starts it. That it could not be started is an exit, too, with a line that says why.
@@ -68,9 +70,11 @@ export class ServerProcess {
       });
     }).then(async (exit) => {
       this.#exit = exit;
+      const memory = child.pid === undefined ? [] : sharedMemoryOf(child.pid);
       this.#killGroup();
       // Its output ends when the last one that holds it is gone.
       await Promise.race([said, sleep(lastWordsMs, undefined, { ref: false })]);
+      freeSharedMemory([...this.#memory, ...memory]);
       lifeline?.destroy();
       for (const stream of streams) stream.destroy();
       return exit;
@@ -88,7 +92,11 @@ export class ServerProcess {
 
   /** Kills it, and all that it started. */
   async kill(): Promise<ServerExit> {
-    if (this.#exit === undefined) this.#killGroup();
+    if (this.#exit === undefined) {
+      // Its processes are gone with it, and nobody could ask them any more.
+      if (this.pid !== undefined) this.#memory = sharedMemoryOf(this.pid);
+      this.#killGroup();
+    }
     return this.exited;
   }
 

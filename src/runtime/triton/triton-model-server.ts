@@ -140,7 +140,7 @@ export class TritonModelServer implements Runtime {
    * what a download throws; `address_in_use`; `invalid_config` for a replication that doesn't fit; `missing_dependency` where there is no server; `cancelled` where `stop` came first
    */
   async start(): Promise<void> {
-    if (this.#isStopping) throw stoppedEarly();
+    if (this.#isStopping()) throw stoppedEarly();
     if (this.#starting !== undefined) throw new ServableError("invalid_argument", "A runtime is started once.");
     this.#starting = this.#start();
     return this.#starting;
@@ -160,8 +160,8 @@ export class TritonModelServer implements Runtime {
     } catch (thrown) {
       await this.#running?.process.kill();
       await this.#cleanUp();
-      this.#state = this.#isStopping ? "stopped" : "failed";
-      const failure = this.#isStopping ? stoppedEarly() : asFailure(thrown);
+      this.#state = this.#isStopping() ? "stopped" : "failed";
+      const failure = this.#isStopping() ? stoppedEarly() : asFailure(thrown);
       this.#failure = failure;
       this.#markStopped();
       throw failure;
@@ -198,7 +198,7 @@ export class TritonModelServer implements Runtime {
   /** Starts a process and waits until it is ready. What is not is killed. */
   async #launch({ log, found, repository, ports }: Setting): Promise<Running> {
     const { environment, startTimeoutMs, host } = this.#resolved;
-    if (this.#isStopping) throw stoppedEarly();
+    if (this.#isStopping()) throw stoppedEarly();
     const output = new ServerOutput(log);
     const flags = serverFlags(this.#resolved, found.kind, repository, ports);
     const server = new ServerProcess(
@@ -212,7 +212,7 @@ export class TritonModelServer implements Runtime {
     const until = performance.now() + startTimeoutMs;
     const startedAt = performance.now();
     while (!(await isReady(client, this.#stop.signal))) {
-      if (this.#isStopping) {
+      if (this.#isStopping()) {
         // Nothing is in flight yet.
         await server.end(Math.min(this.#resolved.graceMs, earlyGraceMs));
         throw stoppedEarly();
@@ -237,7 +237,7 @@ export class TritonModelServer implements Runtime {
     while (running !== undefined) {
       const readyAt = performance.now();
       const exit: ServerExit = await running.process.exited;
-      if (this.#isStopping) return;
+      if (this.#isStopping()) return;
       running = await this.#restart(running.output.death(exit), performance.now() - readyAt >= soundMs);
     }
   }
@@ -255,14 +255,14 @@ export class TritonModelServer implements Runtime {
       log.error({ reason, restartInMs: decision.delayMs }, `${found.kind} died; it is started anew`);
       this.#state = "restarting";
       await sleep(decision.delayMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
-      if (this.#isStopping) return undefined;
+      if (this.#isStopping()) return undefined;
       this.#restarts += 1;
       try {
         const running = await this.#launch(setting);
         this.#state = "ready";
         return running;
       } catch (thrown) {
-        if (this.#isStopping) return undefined;
+        if (this.#isStopping()) return undefined;
         [reason, sound] = [messageOf(thrown), false];
       }
     }
@@ -307,7 +307,7 @@ export class TritonModelServer implements Runtime {
   }
 
   /** `stop` may come between any two steps. */
-  get #isStopping(): boolean {
+  #isStopping(): boolean {
     return this.#stop.signal.aborted;
   }
 
