@@ -19,7 +19,7 @@ export type { ArchiveFormat } from "./storage/archive/pack.ts";
 export { downloadArtifact, type ArtifactProgress, type DownloadedArtifact, type DownloadOptions } from "./storage/download.ts";
 export type { HttpStorageOptions } from "./storage/http-storage.ts";
 export { openStorage, type StorageOptions } from "./storage/open-storage.ts";
-export type { S3StorageOptions } from "./storage/s3-client.ts";
+export type { S3StorageOptions } from "./storage/s3-options.ts";
 export { bytesSource, fileSource } from "./storage/sources.ts";
 export type { ArtifactSource, ReadOptions, Storage, StoredContent, WriteOptions } from "./storage/storage.ts";
 export type { UploadProgress } from "./storage/upload.ts";

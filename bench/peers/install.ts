@@ -6,6 +6,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { venvOf } from "./venv.ts";
 
 const asked = process.argv.slice(2);
@@ -21,6 +22,15 @@ for (const section of sections) {
   const { folder, python } = venvOf(name);
   const installed = run("python3", "-m", "venv", folder) && run(python, "-m", "pip", "install", "--quiet", ...requirements);
   if (!installed) failed.push(name);
+}
+if (asked.length === 0 || asked.includes("ghz")) {
+  // The gRPC load of bench/protocols: a compiled client.
+  const where = { ...process.env, GOBIN: fileURLToPath(new URL("./.bin", import.meta.url)) };
+  const { status } = spawnSync("go", ["install", "github.com/bojand/ghz/cmd/ghz@v0.121.0"], {
+    stdio: ["ignore", "inherit", "inherit"],
+    env: where,
+  });
+  if (status !== 0) failed.push("ghz");
 }
 process.stdout.write(failed.length === 0 ? "All are installed.\n" : `Not installed, and so left out by the bench: ${failed.join(", ")}.\n`);
 

@@ -13,8 +13,10 @@ export interface TritonStart {
 /**
  * Lays out a model repository and a backend folder, and says how to start the real `tritonserver` that PyTriton's package carries:
  * with its Python backend, which runs onnxruntime, since the package has no other.
+ *
+ * @param grpcPort - serves gRPC, too
  */
-export function tritonStart(folder: string, port: number): TritonStart {
+export function tritonStart(folder: string, port: number, grpcPort?: number): TritonStart {
   const { python } = venvOf("triton");
   const ask = "import sysconfig; print(sysconfig.get_path('purelib'), sysconfig.get_config_var('LIBDIR'), sysconfig.get_python_version())";
   const [packages = "", libraries = "", version = ""] = execFileSync(python, ["-c", ask], { encoding: "utf8" }).trim().split(" ");
@@ -39,7 +41,7 @@ export function tritonStart(folder: string, port: number): TritonStart {
       `--backend-directory=${path.join(folder, "backends")}`,
       "--http-address=127.0.0.1",
       `--http-port=${port}`,
-      "--allow-grpc=false",
+      ...(grpcPort === undefined ? ["--allow-grpc=false"] : ["--grpc-address=127.0.0.1", `--grpc-port=${grpcPort}`]),
       "--allow-metrics=false",
     ],
     environment: {

@@ -8,8 +8,10 @@ import { pinned, type Sample } from "./servers.ts";
 /** What to send, and for how long. */
 export interface LoadPlan {
   readonly url: string;
-  /** What is sent; of several, one after the other in turn. */
-  readonly body: string | readonly string[];
+  /** What is sent; of several, one after the other in turn. Bytes only by wrk. */
+  readonly body: string | readonly string[] | Uint8Array;
+  /** Besides the content type, which is JSON's where it is not said. @default none */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly connections: number;
   readonly seconds: number;
   /** The core that the load comes from; `"any"`: the system chooses. @default 1 */
@@ -30,11 +32,11 @@ export function createLoad(): Promise<Load> {
   return Promise.resolve({ name: "autocannon", run: runAutocannon });
 }
 
-async function runWrk({ url, body, connections, seconds, core = 1 }: LoadPlan): Promise<Sample> {
+async function runWrk({ url, body, headers, connections, seconds, core = 1 }: LoadPlan): Promise<Sample> {
   const folder = await mkdtemp(join(tmpdir(), "servable-bench-"));
   try {
     const script = join(folder, "post.lua");
-    await writeFile(script, wrkScript(body));
+    await writeFile(script, wrkScript(body, headers));
     const text = await output(["wrk", "-t1", `-c${connections}`, `-d${seconds}s`, "--latency", "-s", script, url], core);
     const failed = /Non-2xx or 3xx responses: \d+|Socket errors: .*/.exec(text);
     if (failed !== null) throw new Error(`Requests to ${url} failed. ${failed[0]}`);
@@ -49,8 +51,11 @@ async function runWrk({ url, body, connections, seconds, core = 1 }: LoadPlan): 
   }
 }
 
-function wrkScript(body: string | readonly string[]): string {
-  const head = 'wrk.method = "POST"\nwrk.headers["content-type"] = "application/json"\n';
+function wrkScript(body: LoadPlan["body"], headers: LoadPlan["headers"] = {}): string {
+  const named = Object.entries({ "content-type": "application/json", ...headers });
+  const head = ['wrk.method = "POST"', ...named.map(([name, value]) => `wrk.headers["${name}"] = "${value}"`), ""].join("\n");
+  if (body instanceof Uint8Array)
+    return `${head}wrk.body = "${Array.from(body, (byte) => `\\${String(byte).padStart(3, "0")}`).join("")}"\n`;
   if (typeof body === "string") return `${head}wrk.body = [==[${body}]==]\n`;
   // Formatted once, so that a request costs no more than one that never changes.
   return `${head}local bodies = { ${body.map((one) => `[==[${one}]==]`).join(",\n")} }
@@ -69,6 +74,7 @@ function milliseconds(text: string, percentile: string): number {
 }
 
 async function runAutocannon({ url, body, connections, seconds, core = 1 }: LoadPlan): Promise<Sample> {
+  if (body instanceof Uint8Array) throw new Error("autocannon sends no bytes here; install wrk");
   const args = [
     "-m",
     "POST",

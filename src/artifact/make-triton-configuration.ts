@@ -20,6 +20,7 @@ export interface TritonConfigurationOptions {
   readonly name?: string | undefined;
   /** @default "tar.gz" */
   readonly format?: ArchiveFormat | undefined;
+  /** Hears how far it is. */
   readonly onProgress?: ((progress: UploadProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }

@@ -13,6 +13,9 @@ import { addServe } from "./serve.ts";
 import { addTriton } from "./triton.ts";
 
 const usageExitCode = 2;
+// From version 1.30 on onnxruntime tells its maker of each model that is loaded. Set here, since a worker's environment is a copy that
+// native code does not see. A user's choice is left alone.
+process.env.ORT_DISABLE_TELEMETRY ??= "1";
 const examples = `
 Examples:
   npx servable init my-service

@@ -244,7 +244,17 @@ export class Engine {
 
   /** Tells the observers of a request that was refused before an execution took it. */
   refused(requestId: string, service: string | undefined, error: ServableError, totalMs: number): void {
-    this.#tell({ service, requestId, outcome: error.code, error, stages: [], totalMs, items: undefined, metadata: nothing });
+    this.#tell({
+      service,
+      requestId,
+      outcome: error.code,
+      error,
+      stages: [],
+      startedAt: clockOrigin + performance.now() - totalMs,
+      totalMs,
+      items: undefined,
+      metadata: nothing,
+    });
   }
 
   status(): EngineStatus {
@@ -329,6 +339,7 @@ export class Engine {
           outcome: error === undefined ? "ok" : error.code,
           error,
           stages: execution.stages,
+          startedAt: clockOrigin + execution.startedAt,
           totalMs: performance.now() - execution.startedAt,
           items: execution.items,
           metadata: () => execution.context.metadata,
@@ -361,6 +372,8 @@ export class Engine {
     }
   }
 }
+
+const clockOrigin = performance.timeOrigin;
 
 const nothing = (): Readonly<Record<string, string>> => ({});
 

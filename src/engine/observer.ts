@@ -12,6 +12,8 @@ export interface RequestEvent {
   readonly error: ServableError | undefined;
   /** `queue`, `deserialize`, `validate`, `call`, `serialize`, and what the service timed itself. */
   readonly stages: readonly StageTime[];
+  /** When it came, in milliseconds since the epoch, to the microsecond. */
+  readonly startedAt: number;
   /** From admission to the last byte handed over, in milliseconds. */
   readonly totalMs: number;
   /** How many items a stream had; undefined where the answer was one value. */

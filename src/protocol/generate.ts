@@ -1,4 +1,5 @@
 import { readJsonBody } from "./http/read-json.ts";
+import { wholeText } from "./http/read-text.ts";
 import { jsonElements, jsonParameter } from "./http/json-values.ts";
 import { readJsonData, type JsonReading } from "./http/json-data.ts";
 import type { WireObject, WireValue } from "./http/lenient-json.ts";
@@ -32,7 +33,14 @@ export function readGenerateRequest(body: Uint8Array, target: InferTarget, input
     const mapping: Mapping = { inputs: new Map(inputs.map((input) => [input.name, input])), how, found: [], parameters: {} };
     readMembers(value, mapping, true);
     const { modelName, modelVersion } = target;
-    return { modelName, modelVersion, id: id ?? "", parameters: mapping.parameters, inputs: mapping.found, outputs: [] };
+    return {
+      modelName,
+      modelVersion,
+      id: id === undefined ? "" : wholeText(id),
+      parameters: mapping.parameters,
+      inputs: mapping.found,
+      outputs: [],
+    };
   });
 }
 

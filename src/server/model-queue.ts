@@ -6,12 +6,13 @@ import type { InferParameter } from "../protocol/inference.ts";
 import type { NamedArrays } from "../tensor/named-arrays.ts";
 import type { Int64, ModelDynamicBatching, ModelQueuePolicy } from "../triton/model-config.ts";
 import type { ModelRequest } from "./model-request.ts";
+import type { RequestQueue } from "./request-queue.ts";
 
 /** A time-out in the queue, which ends the wait or puts the request behind all others of its level. */
 const delayed = Symbol("delayed");
 
 /** The queue of one model: whose turn it is, how many may wait, and for how long, as its configuration says. */
-export class ModelQueue {
+export class ModelQueue implements RequestQueue {
   readonly #levels: number;
   readonly #defaultLevel: number;
   readonly #policies: ReadonlyMap<number, ModelQueuePolicy>;

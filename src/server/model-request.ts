@@ -4,12 +4,12 @@ import type { NamedArrays } from "../tensor/named-arrays.ts";
 /** One request on its way through a model: what it is made of, and when it was where. */
 export class ModelRequest {
   readonly source: InferRequest;
-  /** As the model takes them. */
-  readonly inputs: NamedArrays;
+  /** As the model takes them; those that the server makes come when its turn does. */
+  inputs: NamedArrays;
   /** Rows in the batch's axis; 1 where the model has none. */
   readonly rows: number;
   /** Requests of one key can share a batch. */
-  readonly key: string;
+  key: string;
   /** When it came (`performance.now()`). */
   readonly since: number = performance.now();
   /** Its level in the queue. */

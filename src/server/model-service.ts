@@ -6,8 +6,8 @@ import { ServiceLoader, type LoaderSpec } from "../service/loader.ts";
 import { Service, type MaybePromise, type ServiceContext, type SetupContext } from "../service/service.ts";
 import { CallContext } from "../service/call-context.ts";
 import type { NamedArrays } from "../tensor/named-arrays.ts";
-import type { ModelQueue } from "./model-queue.ts";
 import type { ModelRequest } from "./model-request.ts";
+import type { RequestQueue } from "./request-queue.ts";
 import type { VersionCache } from "./version-cache.ts";
 import { requestBatcher, type RequestBatcherOptions } from "./request-batcher.ts";
 
@@ -22,13 +22,18 @@ export interface LoadedSpecs {
 
 /** What runs on the thread that takes requests: they are queued as the configuration says, and run where the model is. */
 export class ModelService extends Service<ModelRequest, NamedArrays> {
-  readonly #queue: ModelQueue;
+  readonly #queue: RequestQueue;
   readonly #batching: RequestBatcherOptions;
   readonly #cache: VersionCache | undefined;
   readonly #onLoaded: (specs: LoadedSpecs) => void;
 
   /** @param cache - for a model whose responses are kept */
-  constructor(queue: ModelQueue, batching: RequestBatcherOptions, cache: VersionCache | undefined, onLoaded: (specs: LoadedSpecs) => void) {
+  constructor(
+    queue: RequestQueue,
+    batching: RequestBatcherOptions,
+    cache: VersionCache | undefined,
+    onLoaded: (specs: LoadedSpecs) => void,
+  ) {
     super();
     this.#cache = cache;
     this.#queue = queue;

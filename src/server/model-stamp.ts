@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { ServableError } from "../errors.ts";
+import { checkModelName } from "../triton/repository/model-name.ts";
 import { staysInside } from "../triton/rules/problem.ts";
 import type { ModelFolder } from "../triton/repository/model-folder.ts";
 
@@ -50,9 +51,10 @@ export interface BroughtFiles {
 /**
  * Writes the files of a load that brings its own.
  *
- * @throws ServableError `invalid_request` for a path that leads out of the model's folder
+ * @throws ServableError `invalid_request` for a name that is no folder's, or a path that leads out of the model's folder
  */
 export async function writeModelFolder(name: string, files: ReadonlyMap<string, Uint8Array>): Promise<BroughtFiles> {
+  checkModelName(name);
   for (const file of files.keys()) {
     if (!staysInside(file)) throw new ServableError("invalid_request", `the file '${file}' of a load must stay in the model's folder`);
   }

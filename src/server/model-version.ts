@@ -13,6 +13,8 @@ import { ModelService, PlacedService, type LoadedSpecs } from "./model-service.t
 import { instancesOf, onnxPlanOf } from "./onnx-plan.ts";
 import { raggedBatching } from "./ragged.ts";
 import type { ResponseCache } from "./response-cache.ts";
+import type { RequestQueue } from "./request-queue.ts";
+import { SequenceQueue } from "./sequence/sequence-queue.ts";
 import type { ServedVersion } from "./served-version.ts";
 import { signatureOf, withScalars, type Signature } from "./signature.ts";
 import { VersionStatistics } from "./statistics.ts";
@@ -54,7 +56,7 @@ export class ModelVersion implements ServedVersion, VersionWork {
   readonly config: ModelConfig;
   readonly statistics: VersionStatistics = new VersionStatistics();
   readonly #labels: Labels;
-  readonly #queue: ModelQueue;
+  readonly #queue: RequestQueue;
   readonly #engine: VersionEngine;
   #signature: Signature;
 
@@ -65,8 +67,9 @@ export class ModelVersion implements ServedVersion, VersionWork {
     this.config = config;
     this.#labels = labels;
     this.#signature = signatureOf(config);
-    this.#queue = new ModelQueue(config.dynamicBatching);
     const gpus = instancesOf(config, limits.gpus);
+    this.#queue =
+      config.sequenceBatching === undefined ? new ModelQueue(config.dynamicBatching) : new SequenceQueue(config, folder, gpus.length);
     const { maxPendingRequests, deadlineMs } = limits;
     // All that is admitted runs, in the engine's sense: the model's own queue says in which order.
     const policy = { workers: gpus.length, concurrency: maxPendingRequests, queue: 0, deadlineMs, batching: batchPolicyOf(config) };
@@ -80,6 +83,7 @@ export class ModelVersion implements ServedVersion, VersionWork {
     };
     const loaded = (specs: LoadedSpecs): void => {
       onLoaded(specs);
+      this.#queue.loaded?.(specs);
       this.#signature = withScalars(this.#signature, specs);
     };
     const own = cache !== undefined && config.responseCache?.enable === true ? new VersionCache(cache, this.statistics) : undefined;
@@ -97,12 +101,15 @@ export class ModelVersion implements ServedVersion, VersionWork {
     return this.#queue.waiting;
   }
 
-  start(): Promise<void> {
-    return this.#engine.start();
+  async start(): Promise<void> {
+    await this.#queue.load?.();
+    await this.#engine.start();
   }
 
-  stop(graceMs: number): Promise<void> {
-    return this.#engine.stop(graceMs);
+  async stop(graceMs: number): Promise<void> {
+    this.#queue.drain?.();
+    await this.#engine.stop(graceMs);
+    this.#queue.close?.();
   }
 
   admit(caller: InferCaller): InferAdmission {

@@ -3,11 +3,16 @@ import type { OnnxModelOptions } from "../model/onnx/options.ts";
 import { dataTypeOfTriton } from "../triton/data-types.ts";
 import type { ModelConfig, ModelInstanceGroup } from "../triton/model-config.ts";
 import type { OnnxPlan } from "./backend/onnx-backend.ts";
-import type { WarmupPlan } from "./backend/warmup.ts";
+import type { WarmupInputPlan, WarmupPlan } from "./backend/warmup.ts";
+import { sequenceInputShapes, type MadeInputs } from "./sequence/sequence-tensors.ts";
 import { reshaped, type Signature } from "./signature.ts";
 
 /** Triton's own default on a CPU. */
 const instancesOnCpu = 2;
+/** Of one version, each a thread with a session. Without a bound the process ends at a count that no machine has room for. */
+const mostInstances = 256;
+/** Of one session; at some ten thousands onnxruntime ends the process. */
+const mostThreads = 1_024;
 
 /**
  * The GPU of each instance of a model, in the order of its groups; null for the CPU.
@@ -17,11 +22,16 @@ const instancesOnCpu = 2;
  */
 export function instancesOf(config: ModelConfig, gpus: readonly number[]): readonly (number | null)[] {
   const groups: readonly ModelInstanceGroup[] = config.instanceGroup?.length ? config.instanceGroup : [{}];
+  let left = mostInstances;
   return groups.flatMap((group) => {
     if (group.passive === true) return [];
     const { name = config.name ?? "", kind = "KIND_AUTO" } = group;
     const onGpu = kind === "KIND_GPU" || (kind === "KIND_AUTO" && gpus.length > 0);
     const count = group.count !== undefined && group.count > 0 ? group.count : onGpu ? 1 : instancesOnCpu;
+    left -= onGpu ? count * Math.max(1, group.gpus?.length ?? gpus.length) : count;
+    if (left < 0) {
+      throw new ServableError("invalid_config", `model ${config.name ?? ""} wants more than ${mostInstances} instances of a version`);
+    }
     if (!onGpu) return Array.from({ length: count }, () => null);
     const wanted = group.gpus?.length ? group.gpus : gpus;
     const missing = wanted.find((gpu) => !gpus.includes(gpu));
@@ -46,7 +56,10 @@ export function onnxPlanOf(
     name: config.name ?? "",
     ...place,
     options: { graphOptimization: graphLevel(config.optimization?.graph?.level ?? 0), session: sessionOptions(config) },
-    warmups: signature === undefined ? [] : (config.modelWarmup ?? []).flatMap((warmup) => warmupPlan(warmup, signature)),
+    warmups:
+      signature === undefined
+        ? []
+        : (config.modelWarmup ?? []).flatMap((warmup) => warmupPlan(warmup, signature, sequenceInputShapes(config))),
   };
 }
 
@@ -63,10 +76,10 @@ function sessionOptions({ parameters = {}, name = "" }: ModelConfig): Readonly<R
   for (const [key, { stringValue = "" }] of Object.entries(parameters)) {
     switch (key) {
       case "intra_op_thread_count":
-        options.intraOpNumThreads = whole(name, key, stringValue);
+        options.intraOpNumThreads = threads(name, key, stringValue);
         break;
       case "inter_op_thread_count":
-        options.interOpNumThreads = whole(name, key, stringValue);
+        options.interOpNumThreads = threads(name, key, stringValue);
         break;
       case "execution_mode":
         options.executionMode = whole(name, key, stringValue) === 1 ? "parallel" : "sequential";
@@ -84,6 +97,12 @@ function sessionOptions({ parameters = {}, name = "" }: ModelConfig): Readonly<R
   return Object.keys(session).length === 0 ? options : { ...options, extra: { session } };
 }
 
+function threads(model: string, parameter: string, text: string): number {
+  const count = whole(model, parameter, text);
+  if (count <= mostThreads) return count;
+  throw new ServableError("invalid_config", `parameter '${parameter}' of model '${model}' may be ${mostThreads} at most, not ${text}`);
+}
+
 function whole(model: string, parameter: string, text: string): number {
   if (/^\d{1,9}$/.test(text)) return Number(text);
   throw new ServableError("invalid_config", `parameter '${parameter}' of model '${model}' must be a whole number, not '${text}'`);
@@ -92,6 +111,7 @@ function whole(model: string, parameter: string, text: string): number {
 function warmupPlan(
   { name = "", batchSize = 0, count = 0, inputs = {} }: NonNullable<ModelConfig["modelWarmup"]>[number],
   { inputs: plans, maxBatchSize, model }: Signature,
+  made: MadeInputs,
 ): WarmupPlan[] {
   // Of no rows: Triton leaves the sample out.
   if (batchSize === 0) return [];
@@ -105,9 +125,10 @@ function warmupPlan(
     ([input, { dataType = "TYPE_INVALID", dims = [], zeroData, randomData, inputDataFile = "" }]) => {
       const plan = plans.get(input);
       const type = dataTypeOfTriton(dataType);
-      if (plan === undefined)
+      if (plan === undefined && !made.has(input))
         throw new ServableError("invalid_config", `warmup sample '${name}' has the input '${input}', which model '${model}' has not`);
-      if (type !== plan.dataType || dims.includes(-1)) {
+      const wanted = plan?.dataType ?? made.get(input)?.dataType;
+      if (type === undefined || type !== wanted || dims.includes(-1)) {
         throw new ServableError(
           "invalid_config",
           `warmup sample '${name}' of model '${model}' does not say of what type and shape its input '${input}' is`,
@@ -117,11 +138,15 @@ function warmupPlan(
       return {
         name: input,
         dataType: type,
-        shape: plan.reshape === undefined ? dims : reshaped(dims, plan.dims, plan.reshape),
+        shape: plan?.reshape === undefined ? dims : reshaped(dims, plan.dims, plan.reshape),
         data,
         file: inputDataFile,
       } as const;
     },
   );
-  return [{ name, rows: maxBatchSize > 0 ? batchSize : null, count: Math.max(1, count), inputs: listed }];
+  // What the server makes for requests, and the sample does not name, is zero.
+  const others = [...made].flatMap(([input, { dataType, shape }]): WarmupInputPlan[] =>
+    Object.hasOwn(inputs, input) ? [] : [{ name: input, dataType, shape, data: "zero", file: "" }],
+  );
+  return [{ name, rows: maxBatchSize > 0 ? batchSize : null, count: Math.max(1, count), inputs: [...listed, ...others] }];
 }

@@ -29,6 +29,7 @@ export interface DownloadOptions {
   /** What the archive must have. @default what the URI says after `#sha256=`; without either every archive is taken */
   readonly sha256?: string | undefined;
   readonly limits?: ArchiveLimits | undefined;
+  /** Hears how far it is. */
   readonly onProgress?: ((progress: ArtifactProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   /** How often in a row a transfer may break off without having gained anything. @default 4 */

@@ -127,12 +127,12 @@ class Transfer {
 async function* withinIdle({ content }: StoredContent, idleMs: number, title: string): AsyncGenerator<Uint8Array> {
   const iterator = content[Symbol.asyncIterator]();
   let timer: NodeJS.Timeout | undefined;
-  let isIdle = false;
+  const state = { isIdle: false };
   try {
     for (;;) {
       const idle = new Promise<never>((_, reject) => {
         timer = setTimeout(() => {
-          isIdle = true;
+          state.isIdle = true;
           reject(new ServableError("unavailable", `${title} broke off: nothing came for ${idleMs} ms.`));
         }, idleMs);
       });
@@ -145,7 +145,7 @@ async function* withinIdle({ content }: StoredContent, idleMs: number, title: st
     clearTimeout(timer);
     const ended = iterator.return?.();
     // One that hangs would hang here, too.
-    if (isIdle) void ended?.catch(() => undefined);
+    if (state.isIdle) void ended?.catch(() => undefined);
     else await ended;
   }
 }

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { ServableError } from "../errors.ts";
 import { FolderStorage } from "./folder-storage.ts";
 import { HttpStorage, type HttpStorageOptions } from "./http-storage.ts";
-import type { S3StorageOptions } from "./s3-client.ts";
+import type { S3StorageOptions } from "./s3-options.ts";
 import { S3Storage } from "./s3-storage.ts";
 import type { Storage } from "./storage.ts";
 import { parseArtifactUri, publicUri } from "./uri.ts";

@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream";
 import { ServableError } from "../errors.ts";
-import { connectS3, s3Failure, statusOf, type S3Access, type S3StorageOptions } from "./s3-client.ts";
+import { connectS3, s3Failure, statusOf, type S3Access } from "./s3-client.ts";
+import type { S3StorageOptions } from "./s3-options.ts";
 import { uploadToS3, type S3Target } from "./s3-upload.ts";
 import type { ArtifactSource, ReadOptions, Storage, StoredContent, WriteOptions } from "./storage.ts";
 import { checkArtifactName } from "./uri.ts";

@@ -48,7 +48,6 @@ export function publicUri(text: string): string {
 export function checkArtifactName(name: string): string {
   const parts = name.split("/");
   const isWrong = parts.some((part) => part === "" || part === "." || part === ".." || Buffer.byteLength(part) > 255);
-  // eslint-disable-next-line no-control-regex -- control characters are what it refuses
   if (isWrong || /[\\\u0000-\u001f\u007f]/.test(name)) {
     const why = "it is a relative path with '/', without '..', backslashes and control characters";
     throw new ServableError("invalid_argument", `${JSON.stringify(name.slice(0, 100))} can't be the name of an artifact: ${why}.`);

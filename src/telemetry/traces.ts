@@ -25,7 +25,7 @@ export function requestTraces(options: TraceOptions = {}): Observer {
   const tracer = options.tracer ?? trace.getTracer("servable");
   return {
     requestFinished(event: RequestEvent): void {
-      const endTime = performance.timeOrigin + performance.now();
+      const { startedAt: startTime } = event;
       const parent = propagation.extract(ROOT_CONTEXT, event.metadata());
       const attributes = {
         "rpc.system": "servable",
@@ -34,16 +34,12 @@ export function requestTraces(options: TraceOptions = {}): Observer {
         "servable.outcome": event.outcome,
         ...(event.items === undefined ? {} : { "servable.items": event.items }),
       };
-      const span = tracer.startSpan(
-        event.service ?? "unknown service",
-        { kind: SpanKind.SERVER, startTime: endTime - event.totalMs, attributes },
-        parent,
-      );
+      const span = tracer.startSpan(event.service ?? "unknown service", { kind: SpanKind.SERVER, startTime, attributes }, parent);
       if (span.isRecording()) {
         addStages(tracer, trace.setSpan(parent, span), event);
         tellFailure(span, event);
       }
-      span.end(endTime);
+      span.end(startTime + event.totalMs);
     },
   };
 }

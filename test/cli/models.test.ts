@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -44,7 +44,9 @@ const request = { inputs: [{ name: "x", datatype: "FP32", shape: [1, 2], data: [
 
 describe("servable models", () => {
   test("serves a repository over HTTP and gRPC, with metrics, and ends with 0 at SIGTERM", async () => {
-    server = new Server(["models", `--model-repository=${good}`, ...anyPorts]);
+    const temporary = join(folder, "temporary");
+    await mkdir(temporary);
+    server = new Server(["models", `--model-repository=${good}`, ...anyPorts], { env: { TMPDIR: temporary } });
     const [http, grpc, metrics] = await Promise.all([
       startedAt("Started HTTPService at"),
       startedAt("Started GRPCInferenceService at"),
@@ -68,6 +70,8 @@ describe("servable models", () => {
     expect(await server.exited).toBe(0);
     await expect(fetch(`http://${http}/v2`)).rejects.toThrow();
     expect(server.stderr).toBe("");
+    // Nothing of its own, and nothing of onnxruntime's telemetry, which keeps its books there.
+    expect(await readdir(temporary)).toEqual([]);
   });
 
   test("fronts that are not allowed do not listen; flags are told that have no effect", async () => {

@@ -102,7 +102,7 @@ ensemble_scheduling { ${step(of)} }`;
       "models/shape/1/model.onnx": model,
       "models/shape/config.pbtxt": echo("shape").replace("dims: [ 2 ] } ]\noutput", "dims: [ 3 ] } ]\noutput").replace('"y"', '"z"'),
       "models/named/1/model.onnx": model,
-      "models/named/config.pbtxt": echo("other", "instance_group [ { count: -1 } ]"),
+      "models/named/config.pbtxt": echo("other", "dynamic_batching { preferred_batch_size: [ 9 ] }"),
       "models/labels/1/model.onnx": model,
       "models/labels/config.pbtxt": echo("labels").replace('{ name: "y"', '{ name: "y" label_filename: "labels.txt"'),
       "models/cut/1/model.onnx": model.subarray(0, 30),
@@ -130,7 +130,7 @@ ensemble_scheduling { ${step(of)} }`;
     expect(of("syntax")).toMatch(/line 2/);
     expect(of("shape")).toMatch(/input\[0\]\.dims.*\n.*output\[0\]\.name.*the model has no output 'z'/s);
     expect(of("named")).toMatch(/name: 'other' is not the name of the model's folder/);
-    expect(of("named")).toMatch(/instance_group\[0\]\.count/);
+    expect(of("named")).toMatch(/dynamic_batching\.preferred_batch_size/);
     expect(of("labels")).toContain("output[0].label_filename: The label file 'labels.txt' of model 'labels' does not exist.");
     expect(of("cut")).toContain("error: ");
     expect(of("gone")).toContain("at least one version must be available");

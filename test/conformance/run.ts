@@ -50,7 +50,7 @@ async function checkWithClients(scratch: string, lines: KeptLine[]): Promise<boo
       },
       stdio: ["ignore", "inherit", "inherit"],
     });
-    const [status] = (await once(tests, "exit")) as readonly [number | null];
+    const [status]: unknown[] = await once(tests, "exit");
     return status === 0;
   } finally {
     await server.stop();

@@ -23,6 +23,10 @@ test("members become inputs or parameters", () => {
   });
 });
 
+test("an id that is no text becomes one, since the answer repeats it", () => {
+  expect(read('{"id":"a\\udcffb"}').id).toBe("a\ufffdb");
+});
+
 test("64-bit integers keep their digits", () => {
   expect(read('{"ids":[9007199254740993,1]}').inputs[0]?.data).toEqual(BigInt64Array.of(2n ** 53n + 1n, 1n));
 });

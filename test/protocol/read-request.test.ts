@@ -57,6 +57,13 @@ describe("values in JSON", () => {
     expect(request.inputs[0]?.data).toEqual([Uint8Array.of(0x61, 0xff, 0x62), "é", Uint8Array.of(0xff, 0xff)]);
   });
 
+  test("an id that is no text becomes one, since the answer repeats it", () => {
+    expect(read('{"id":"a\\ud800b","inputs":[]}').request.id).toBe("a\ufffdb");
+    const json = Buffer.from('{"id":"a?b😀","inputs":[]}');
+    json[json.indexOf("?")] = 0xa3;
+    expect(readInferRequest(json, undefined, target).request.id).toBe("a\ufffdb😀");
+  });
+
   test("where the shape has no room, data is not looked at", () => {
     const { request } = read(withInput({ shape: [0, 3], data: ["whatever"] }));
     expect(elementsOf(request.inputs[0] ?? fail(), context)).toEqual(new Float32Array(0));

@@ -1,4 +1,5 @@
 /** What a repository's models go through: load, reload, unload, failures, polling. */
+import { existsSync } from "node:fs";
 import { mkdtemp, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -132,6 +133,16 @@ describe("at the start", () => {
       { "m/config.pbtxt": config(), "m/1/other.onnx": times(2) },
       /version 1 is at UNAVAILABLE state: .*does not exist/,
     ],
+    [
+      "more instances than any machine has room for",
+      { ...plain, "m/config.pbtxt": config().replace(/count: \d+/, "count: 2147483647") },
+      /more than 256 instances/,
+    ],
+    [
+      "more threads than that",
+      { ...plain, "m/config.pbtxt": config('parameters { key: "intra_op_thread_count" value { string_value: "40000" } }') },
+      /'intra_op_thread_count' of model 'm' may be 1024 at most, not 40000/,
+    ],
   ])("%s does not load", async (_, files, message) => {
     expect((await failureOf(serveRepository(files))).message).toMatch(message);
   });
@@ -177,7 +188,7 @@ describe("on demand", () => {
     for (const factor of [3, 4, 5]) {
       await writeFiles(served.folder, { "m/1/model.onnx": times(factor) });
       await served.server.load("", "m", {});
-      await pause(20);
+      await expect.poll(() => seen.has(factor)).toBe(true);
     }
     going = false;
     await Promise.all(callers);
@@ -225,6 +236,14 @@ describe("on demand", () => {
     expect(await brought()).toHaveLength(1);
     await server.unload("", "new", false);
     await until(async () => (await brought()).length === 0);
+    // Nor may the name lead out of where they are written.
+    for (const name of ["../evil", "..", "a/../../evil"]) {
+      expect((await failureOf(server.load("", name, { config: own, files: new Map([["evil", new Uint8Array(1)]]) }))).message).toBe(
+        `failed to load '${name}', failed to poll from model repository`,
+      );
+      expect(existsSync(join(tmpdir(), "evil"))).toBe(false);
+    }
+    expect(await brought()).toHaveLength(0);
     const out = new Map([["../evil", new Uint8Array(1)]]);
     expect((await failureOf(server.load("", "m", { config: own, files: out }))).message).toBe(
       "failed to load 'm', failed to poll from model repository",

@@ -96,7 +96,7 @@ describe("a download", () => {
       await withServer(
         serving(
           () => body,
-          (request, response) => {
+          (_, response) => {
             requests += 1;
             if (requests === 1) cut(response, old, 0, 100_000, kind === "no-etag" ? {} : { etag: '"old"' });
             else if (kind === "no-ranges") response.writeHead(200, { etag: '"old"' }).end(body);

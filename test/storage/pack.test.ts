@@ -129,7 +129,6 @@ test("whatever is packed comes out again", async () => {
   );
 });
 
-// eslint-disable-next-line @typescript-eslint/require-await -- read bit by bit
 async function* parts(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.byteLength; at += 700) yield bytes.subarray(at, at + 700);
 }

@@ -154,13 +154,35 @@ describe("an HTTP server", () => {
     [503, "unavailable"],
   ])("%i is %s, and nothing of a signature is told", async (status, code) => {
     await withServer(
-      (request, response) => void response.writeHead(status).end("no"),
+      (_, response) => void response.writeHead(status).end("no"),
       async (url) => {
         const storage = openStorage(`${url.replace("//", "//user:pass@")}/a?sig=SECRET`, { http: { retries: 0 } });
         const failure: unknown = await storage.read().catch((thrown: unknown) => thrown);
         expect(failure).toMatchObject({ code });
         expect(String(failure)).not.toMatch(/SECRET|pass/);
         await expect(storage.write("x", bytesSource(Buffer.from("x")))).rejects.toMatchObject({ code });
+      },
+    );
+  });
+
+  test("a server that refuses before it has read everything", async () => {
+    let reads = 0;
+    const endless: ArtifactSource = {
+      bytes: 2 ** 40,
+      async *read() {
+        try {
+          for (;;) yield await Promise.resolve(Buffer.alloc(64 * 1024));
+        } finally {
+          reads += 1;
+        }
+      },
+    };
+    await withServer(
+      (_, response) => void response.writeHead(413).end(),
+      async (url) => {
+        await expect(openStorage(url).write("x", endless)).rejects.toThrow("HTTP 413");
+        // What was being read is let go.
+        await expect.poll(() => reads).toBe(1);
       },
     );
   });

@@ -306,7 +306,7 @@ function zeros(gibibytes: number): Buffer {
 function manyEntries(count: number): Buffer {
   const header = rawHeader({ name: "f0000000" });
   const archive = Buffer.alloc(count * 512 + 1024);
-  const digitsOf = (text: string): number => [...text].reduce((total, digit) => total + Number(digit), 0);
+  const digitsOf = (text: string): number => Array.from(text).reduce((total, digit) => total + Number(digit), 0);
   const base = parseInt(header.toString("latin1", 148, 154), 8);
   for (let index = 0; index < count; index += 1) {
     const at = index * 512;

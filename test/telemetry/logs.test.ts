@@ -183,6 +183,7 @@ describe("the observer", () => {
       { stage: "call", startedAt: 0, ms: 1.23456 },
       { stage: "call", startedAt: 0, ms: 1 },
     ],
+    startedAt: 0,
     totalMs: 10.000_04,
     items: undefined,
     metadata: () => ({}),

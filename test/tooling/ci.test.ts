@@ -21,7 +21,10 @@ interface Counts {
 }
 
 /** Runs .ci/run with an npm that runs nothing and reports what it is told to: it is the counting that is tested. */
-async function runCi(results: { readonly test: Counts; readonly check: string; readonly page: Counts }, chromium: string) {
+async function runCi(
+  results: { readonly test: Counts; readonly check: string; readonly page: Counts; readonly clients: string },
+  chromium: string,
+) {
   const report = ({ passed, failed }: Counts): string => {
     const body = JSON.stringify({ numPassedTests: passed, numFailedTests: failed, numPendingTests: 0, testResults: [] });
     return `for word; do case $word in --outputFile.json=*) echo '${body}' > "\${word#*=}";; esac; done; exit ${failed > 0 ? 1 : 0}`;
@@ -32,6 +35,7 @@ async function runCi(results: { readonly test: Counts; readonly check: string; r
     `#!/bin/sh
 case "$1 $2" in
   "run check") echo '${results.check}'; exit 0;;
+  "run test:conformance") echo '${results.clients}'; exit ${results.clients.includes("failed") ? 1 : 0};;
   "run test:page") ${report(results.page)};;
   "test --") ${report(results.test)};;
 esac
@@ -45,25 +49,31 @@ exit 99
 }
 
 describe(".ci/run", () => {
-  const fine = { test: { passed: 5, failed: 0 }, check: "ok   types", page: { passed: 2, failed: 0 } };
+  const fine = {
+    test: { passed: 5, failed: 0 },
+    check: "ok   types",
+    page: { passed: 2, failed: 0 },
+    clients: "3 passed, 1 skipped in 2.50s",
+  };
 
-  test("adds up tests, checks and page tests in its closing line", async () => {
+  test("adds up tests, checks, page tests and the real clients' in its closing line", async () => {
     const { status, lines } = await runCi(fine, process.execPath);
-    expect(lines.at(-1)).toBe("8 passed, 0 failed");
+    expect(lines.at(-1)).toBe("11 passed, 0 failed, 1 skipped");
     expect(status).toBe(0);
   });
 
   test("says that the page's tests are skipped where there is no browser, and why, and does not fail for it", async () => {
     const { status, lines } = await runCi(fine, path.join(folder, "no-browser"));
     expect(lines).toContainEqual(expect.stringMatching(/^skipped: the page's tests in a browser, because .*no-browser$/));
-    expect(lines.at(-1)).toBe("6 passed, 0 failed, 1 skipped");
+    expect(lines.at(-1)).toBe("9 passed, 0 failed, 2 skipped");
     expect(status).toBe(0);
   });
 
   test.each([
-    ["a test", { ...fine, test: { passed: 4, failed: 1 } }, "7 passed, 1 failed"],
-    ["a check", { ...fine, check: "FAIL types" }, "7 passed, 1 failed"],
-    ["a page test", { ...fine, page: { passed: 0, failed: 2 } }, "6 passed, 2 failed"],
+    ["a test", { ...fine, test: { passed: 4, failed: 1 } }, "10 passed, 1 failed, 1 skipped"],
+    ["a check", { ...fine, check: "FAIL types" }, "10 passed, 1 failed, 1 skipped"],
+    ["a page test", { ...fine, page: { passed: 0, failed: 2 } }, "9 passed, 2 failed, 1 skipped"],
+    ["a real client", { ...fine, clients: "2 failed, 1 passed in 2.50s" }, "9 passed, 2 failed"],
   ])("fails with %s", async (_what, results, closing) => {
     const { status, lines } = await runCi(results, process.execPath);
     expect(lines.at(-1)).toBe(closing);

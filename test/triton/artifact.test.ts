@@ -79,8 +79,9 @@ describe("makeTritonConfiguration", () => {
     const server = new ModelRepositoryServer({ repositories: [repository], log: keepLog() });
     await server.start();
     try {
-      expect(server.model("echo", "").ready).toBe(true);
-      expect(server.model("twin", "3").ready).toBe(true);
+      expect(server.ready()).toBe(true);
+      expect(server.model("echo", "").version).toBe("1");
+      expect(server.model("twin", "3").config.maxBatchSize).toBe(4);
     } finally {
       await server.stop(2_000);
     }

@@ -16,6 +16,8 @@ export function loadOnnxRuntime(): Promise<OnnxRuntime> {
 }
 
 async function importOnnxRuntime(): Promise<OnnxRuntime> {
+  // It tells its maker of models that are loaded, else. In a worker this comes too late: the command line sets it for all of them.
+  process.env.ORT_DISABLE_TELEMETRY ??= "1";
   let runtime: OnnxRuntime;
   try {
     runtime = await import("onnxruntime-node");

@@ -8,6 +8,7 @@ import type { WireValue } from "./lenient-json.ts";
 import { arrayMember, booleanOf, isObject, kindFailure, memberOf, stringMember, unsignedOf } from "./members.ts";
 import { readRequestParameters, readTensorParameters } from "./parameters.ts";
 import { readJsonBody } from "./read-json.ts";
+import { wholeText } from "./read-text.ts";
 
 /** What the path of a request names. */
 export interface InferTarget {
@@ -65,7 +66,7 @@ function readRequest(value: WireValue, reading: Reading): ReadInferRequest {
     for (const output of arrayMember(value, "outputs")) outputs.push(readOutput(output, named, reading.exact));
     binaryOutputs = { named, others };
   }
-  const id = idMember ?? "";
+  const id = idMember === undefined ? "" : wholeText(idMember);
   return { request: { modelName, modelVersion, id, parameters, inputs, outputs }, binaryOutputs };
 }
 

@@ -7,6 +7,7 @@ const harmlessLength = 65_536;
 const maxDepth = 500;
 // With `u` these match lone surrogates alone.
 const escapedBytes = /[\udc80-\udcff]/u;
+const halves = /[\ud800-\udfff]/gu;
 const escapedRuns = /([\udc80-\udcff]+)/u;
 
 /** A body as text. */
@@ -55,6 +56,11 @@ function sequenceLength(bytes: Uint8Array, at: number): number {
   if (second < least || second > most) return 0;
   for (let index = 2; index < length; index++) if (((bytes[at + index] ?? 0) & 0xc0) !== 0x80) return 0;
   return length;
+}
+
+/** A text that JSON and messages of errors can hold: halves of characters, and bytes that were none, become U+FFFD. */
+export function wholeText(text: string): string {
+  return text.replace(halves, "\ufffd");
 }
 
 /** A text of a body that is not `sound`: itself, or its bytes where some of them are not UTF-8. */

@@ -1,13 +1,12 @@
-import { readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { ServableError, messageOf } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
-import { arrayTypes, byteSizeOf, type DataType, type TensorData } from "../../tensor/data-type.ts";
+import { arrayTypes, type DataType, type TensorData } from "../../tensor/data-type.ts";
 import { numberToBf16, numberToFp16 } from "../../tensor/half.ts";
 import type { NamedArrays } from "../../tensor/named-arrays.ts";
 import { sizeOfShape } from "../../tensor/shape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { dataOfBytes, readStrings } from "../../protocol/elements.ts";
+import { readDataFile, zeros } from "./data-file.ts";
 
 /** One input of a warm-up request, as plain data. */
 export interface WarmupInputPlan {
@@ -52,37 +51,15 @@ async function tensorOf({ name, dataType, shape, data, file }: WarmupInputPlan, 
   const size = sizeOfShape(shape);
   const row =
     data === "file"
-      ? await readRow(name, dataType, size, folder, file)
+      ? await readDataFile(join(folder, file), { setting: "warmup", name, dataType, size })
       : data === "random"
         ? randomRow(dataType, size)
-        : zeroRow(dataType, size);
+        : zeros(dataType, size);
   return rows === null ? new Tensor(dataType, shape, row) : new Tensor(dataType, [rows, ...shape], repeated(dataType, row, rows));
 }
 
-async function readRow(name: string, dataType: DataType, size: number, folder: string, file: string): Promise<TensorData> {
-  const content = await readFile(join(folder, file)).catch((error: unknown) => {
-    const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
-    throw new ServableError("load_failed", `its data file ${basename(file)} can't be read (${code})`, { cause: error });
-  });
-  const elementBytes = byteSizeOf(dataType);
-  if (dataType === "BYTES" || elementBytes === undefined) return readStrings(content, size, name, { modelName: "warmup", requestId: "" });
-  const wanted = size * elementBytes;
-  if (content.byteLength < wanted) {
-    throw new ServableError(
-      "load_failed",
-      `warmup setting expects ${wanted} bytes, but the data provided from ${basename(file)} only has ${content.byteLength} bytes`,
-    );
-  }
-  // A Buffer may lie anywhere in shared memory, its copy does not.
-  return dataOfBytes(dataType, new Uint8Array(content.subarray(0, wanted)));
-}
-
-function zeroRow(dataType: DataType, size: number): TensorData {
-  return dataType === "BYTES" ? new Array<string>(size).fill("") : new arrayTypes[dataType](size);
-}
-
 function randomRow(dataType: DataType, size: number): TensorData {
-  const row = zeroRow(dataType, size);
+  const row = zeros(dataType, size);
   // Texts at random would mean nothing to any model: Triton leaves them empty, too.
   if (!ArrayBuffer.isView(row)) return row;
   for (let index = 0; index < row.length; index += 1) {

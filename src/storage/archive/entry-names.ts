@@ -58,7 +58,6 @@ export class EntryNames {
   #pathProblem(path: string): string | undefined {
     const { maxPathBytes } = this.#limits;
     if (Buffer.byteLength(path) > maxPathBytes) return `is a path of more than ${maxPathBytes} bytes (limits.maxPathBytes)`;
-    // eslint-disable-next-line no-control-regex -- control characters are what it refuses
     if (/[\u0000-\u001f\u007f]/.test(path)) return "has control characters in its name";
     if (path.includes("\ufffd")) return "is not UTF-8";
     if (path.includes("\\")) return "has a backslash in its name";

@@ -118,7 +118,7 @@ async function* contentOf(
 class Extraction {
   readonly #unpack: Unpack;
   readonly #wrong: (text: string, cause?: unknown) => ServableError;
-  #failure: unknown;
+  #failure: Error | undefined;
   #sawEnd = false;
   #hasEnded = false;
   #trailer = 0;
@@ -214,11 +214,11 @@ class Extraction {
     });
   }
 
-  #fail(failure: unknown): void {
+  #fail(failure: Error): void {
     this.#failure ??= failure;
   }
 
-  #failureOf(thrown: unknown, folder: string): unknown {
+  #failureOf(thrown: unknown, folder: string): ServableError {
     if (systemCode(thrown)?.startsWith("TAR_") === false) return fileFailure(thrown, "written", folder);
     const text = messageOf(thrown).replace(/^TAR_\w+: /, "");
     if (text.startsWith("Truncated input")) return this.#wrong("it is cut off", thrown);

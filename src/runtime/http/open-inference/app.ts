@@ -34,6 +34,8 @@ export function createModelApp(tls: TlsMaterial | undefined, onUnforeseen: (thro
       ? fastify({ ...options, http: serverOptions })
       : (fastify({ ...options, https: { cert: tls.cert, key: tls.key, ...serverOptions } } as FastifyServerOptions) as FastifyInstance);
   leaveBodies(app);
+  // An expectation that nobody knows is passed over (RFC 9110, section 10.1.1); Node's own answer to it has no text.
+  app.server.on("checkExpectation", (message, response) => app.server.emit("request", message, response));
   app.setNotFoundHandler((_request, reply) => {
     sendAnswer(reply, refusal(404), plainSending);
   });

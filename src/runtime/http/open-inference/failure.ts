@@ -1,4 +1,5 @@
 import { ServableError } from "../../../errors.ts";
+import { wholeText } from "../../../protocol/http/read-text.ts";
 import { InferenceError, statusOf, type InferenceStatus } from "../../../protocol/inference-error.ts";
 
 /** The HTTP status of each of Triton's: the one table of this edge. */
@@ -42,9 +43,9 @@ export function failureHeaders(thrown: unknown): Readonly<Record<string, string>
   return thrown.retryAfterMs === undefined ? {} : { "retry-after": String(Math.max(1, Math.ceil(thrown.retryAfterMs / 1_000))) };
 }
 
-/** What clients read of a failure: tritonclient parses just this one member. */
+/** What clients read of a failure: tritonclient parses just this one member. Names in it may have been bytes that are not UTF-8. */
 export function failureBody(thrown: unknown): string {
-  return JSON.stringify({ error: failureText(thrown) });
+  return JSON.stringify({ error: wholeText(failureText(thrown)) });
 }
 
 /** Nothing of what was not meant for a client gets there. */

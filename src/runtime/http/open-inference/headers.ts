@@ -38,10 +38,15 @@ export function forwardedHeaders(headers: IncomingHttpHeaders, pattern: RegExp):
 /** The widest element has 8 bytes; typed arrays want to begin on a multiple of that. */
 const widest = 8;
 
-/** Joins the parts of a body so that what follows its JSON can be read in place. */
-export function joinAligned(headerLength: number): JoinParts {
+/**
+ * Joins the parts of a body so that what follows its JSON can be read in place.
+ *
+ * @param headerLength - how long its head says that the JSON is; what is no length is refused only after the parts are joined
+ */
+export function joinAligned(headerLength: string): JoinParts {
+  const length = Number(headerLength);
+  const begin = Number.isSafeInteger(length) && length > 0 ? (widest - (length % widest)) % widest : 0;
   return (parts, size) => {
-    const begin = (widest - (headerLength % widest)) % widest;
     // Not of the pool, whose pieces begin anywhere.
     const memory = Buffer.allocUnsafeSlow(begin + size);
     let at = begin;

@@ -30,7 +30,7 @@ export class InferCall extends AdmittedCall {
     const encoding = requestEncoding(headers);
     const { maxInputBytes, maxBinaryBytes } = this.host;
     const maxBytes = bodyLimit(this.#headerLength, maxInputBytes, maxBinaryBytes);
-    const join = this.#headerLength === undefined ? undefined : joinAligned(Number(this.#headerLength));
+    const join = this.#headerLength === undefined ? undefined : joinAligned(this.#headerLength);
     this.begin({ encoding, maxBytes: encoding === "identity" ? maxBytes : maxInputBytes, join });
   }
 

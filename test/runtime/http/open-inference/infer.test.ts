@@ -235,6 +235,34 @@ describe("limits", () => {
   });
 });
 
+test.each(["abc", "NaN", "-5", "0.5", "1,2", ""])("a header length of %j, with a body in pieces, is refused", async (length) => {
+  using connection = await openRaw(served.port);
+  connection.write(`POST ${add} HTTP/1.1\r\nhost: x\r\ninference-header-content-length: ${length}\r\ncontent-length: 4\r\n\r\n{`);
+  await pause(20);
+  connection.write(" }");
+  await pause(20);
+  connection.write("x");
+  await until(() => connection.received().includes("}"));
+  expect(connection.received()).toMatch(/^HTTP\/1\.1 400 /);
+  expect(connection.received()).toContain('{"error":"');
+});
+
+test("names that are not UTF-8 come back in a text that JSON can hold", async () => {
+  const body = Buffer.from('{"inputs":[{"name":"?","datatype":"FP32","shape":[1],"data":["?"]}]}');
+  for (let at = body.indexOf("?"); at !== -1; at = body.indexOf("?")) body[at] = 0xff;
+  const text = await (await served.post(add, body)).text();
+  expect(text).toMatch(/^\{"error":"/);
+  expect(text).not.toMatch(/\\ud/i);
+});
+
+test("an expectation that nobody knows is passed over", async () => {
+  const body = addRequest([1], [2]);
+  using connection = await openRaw(served.port);
+  connection.write(`POST ${add} HTTP/1.1\r\nhost: x\r\nexpect: nothing\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
+  await until(() => connection.received().includes("\r\n\r\n{"));
+  expect(connection.received()).toMatch(/^HTTP\/1\.1 200 /);
+});
+
 describe("a client that goes away", () => {
   test("cancels what runs", async () => {
     const model = served.plane.models.get("wait");
