@@ -20,6 +20,10 @@ export function gatherLines(destination: Destination): GatheredLines {
   let text = "";
   let makers: (() => void)[] = [];
   let timer: NodeJS.Timeout | undefined;
+  let isBroken = false;
+  destination.on("error", () => {
+    isBroken = true;
+  });
   const write = destination.write.bind(destination);
   const flush = destination.flush.bind(destination);
   const flushSync = destination.flushSync.bind(destination);
@@ -64,7 +68,8 @@ export function gatherLines(destination: Destination): GatheredLines {
       modes.sync = true;
       try {
         handOn();
-        flushSync();
+        // Where nobody reads any more, sonic-boom's own would try for ever, and the process would never end.
+        if (!isBroken) flushSync();
       } finally {
         modes.sync = false;
       }

@@ -74,6 +74,14 @@ describe("servable models", () => {
     expect(await readdir(temporary)).toEqual([]);
   });
 
+  test("ends at SIGTERM also where nobody reads its log any more", async () => {
+    server = new Server(["models", `--model-repository=${good}`, ...anyPorts]);
+    await startedAt("Started Metrics Service at");
+    server.child.stdout?.destroy();
+    server.child.kill("SIGTERM");
+    expect(await server.exited).toBe(0);
+  }, 15_000);
+
   test("fronts that are not allowed do not listen; flags are told that have no effect", async () => {
     server = new Server([
       "models",

@@ -20,7 +20,7 @@ const mostFailed = 200;
 
 const { values } = parseArgs({
   options: {
-    cases: { type: "string", default: "100000" },
+    cases: { type: "string", default: process.env.FUZZ_CASES ?? "100000" },
     seed: { type: "string" },
     only: { type: "string" },
     kinds: { type: "string" },

@@ -27,6 +27,8 @@ describe("README.md", () => {
     await mkdir(folder, { recursive: true });
     // The page loads a model that its reader has; here it is a small one of the same inputs and outputs.
     await writeFile(path.join(folder, "classify.onnx"), classifier());
+    await mkdir(path.join(folder, "models", "classify", "1"), { recursive: true });
+    await writeFile(path.join(folder, "models", "classify", "1", "model.onnx"), classifier());
     // So is the file that it runs a service over.
     await writeFile(path.join(folder, "in.jsonl"), '{"x":1}\n{"x":2}\n');
     for (const [index, block] of blocks.entries()) {

@@ -20,7 +20,7 @@ interface Manifest {
 const manifest = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")) as Manifest;
 
 /** The address that the page writes; what runs here listens elsewhere, because another program may have that port. */
-const written = /(?:http:\/\/)?(?:127\.0\.0\.1|localhost):3000/g;
+const written = /(?:http:\/\/)?(?:127\.0\.0\.1|localhost):[38]000/g;
 
 /**
  * Runs the commands of a page, one after the other, as the shell of its reader would. The commands are a closed set: one that is not
@@ -57,15 +57,19 @@ export class Shell {
 
   /** Serves a file of services and gives its URL. */
   async serve(parameters: readonly string[], cwd: string = this.#folder): Promise<string> {
-    await this.close();
     const port = await freePort();
-    const child = spawn(process.execPath, [cli, ...parameters, "--port", String(port)], { cwd, stdio: ["ignore", "pipe", "pipe"] });
+    return this.#listen([...parameters, "--port", String(port)], port, "/readyz", cwd);
+  }
+
+  async #listen(parameters: readonly string[], port: number, readyPath: string, cwd: string = this.#folder): Promise<string> {
+    await this.close();
+    const child = spawn(process.execPath, [cli, ...parameters], { cwd, stdio: ["ignore", "pipe", "pipe"] });
     const server = { child, url: `http://127.0.0.1:${port}`, output: "" };
     this.#server = server;
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (part: Buffer) => (server.output += part.toString()));
     for (;;) {
       if (child.exitCode !== null) throw new Error(`servable ${parameters.join(" ")} ended with ${child.exitCode}: ${server.output}`);
-      const response = await fetch(`${server.url}/readyz`).catch(() => undefined);
+      const response = await fetch(`${server.url}${readyPath}`).catch(() => undefined);
       if (response?.status === 200) return server.url;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
@@ -118,12 +122,17 @@ export class Shell {
       await this.serve(words);
       return "";
     }
+    if (verb === "models") {
+      const port = await freePort();
+      await this.#listen([...words, `--http-port=${port}`, "--grpc-port=0", "--metrics-port=0"], port, "/v2/health/ready");
+      return "";
+    }
     if (verb === "call") {
       const parameters = rest.map((word) => word.replaceAll(written, this.#url));
       const env = { ...process.env, SERVABLE_URL: this.#url };
       return (await execute(process.execPath, [cli, "call", ...parameters], { cwd: this.#folder, env })).stdout;
     }
-    if (verb === "batch") return (await execute(process.execPath, [cli, ...words], { cwd: this.#folder })).stdout;
+    if (verb === "batch" || verb === "triton") return (await execute(process.execPath, [cli, ...words], { cwd: this.#folder })).stdout;
     if (verb === "init") {
       // Its installation and its npm test are part of the smoke test of the tarball.
       const given = [...rest, "--no-install", ...(rest.includes("--servable") ? [] : ["--servable", root])];
