@@ -46,11 +46,17 @@ const layers = order.flatMap((names, row) =>
 );
 
 const grpcRooms = "^src/(client|protocol)/grpc/";
+/** Models that run in a Triton: the one part of client that knows models, configurations and both wires. */
+const tritonModels = "^src/client/triton/";
+/** Of model, what says what a model is, and checks what it is given. */
+const modelContract = "^src/model/(model|check-inputs)\\.ts$";
 
 module.exports = {
   forbidden: [
-    // client may have the types of service, which the rule below holds it to.
-    ...layers.map((rule) => (rule.name === "layer-client" ? { ...rule, to: { ...rule.to, pathNot: room("service") } } : rule)),
+    // client may have the types of service, and its models what models are, which the rules below hold it to.
+    ...layers.map((rule) =>
+      rule.name === "layer-client" ? { ...rule, to: { ...rule.to, pathNot: [room("service"), modelContract] } } : rule,
+    ),
     {
       name: "client-types-only",
       comment: "client runs in browsers: of service it takes types, nothing that runs.",
@@ -62,8 +68,24 @@ module.exports = {
       name: "client-only-below",
       comment: "client imports protocol, tensor, errors, and types of service.",
       severity: "error",
-      from: { path: "^src/client/" },
-      to: { path: "^src/", pathNot: ["^src/client/", room("service"), room("protocol"), room("tensor"), room("errors")] },
+      from: { path: "^src/client/", pathNot: tritonModels },
+      to: {
+        path: "^src/",
+        pathNot: ["^src/client/(?!triton/)", room("service"), room("protocol"), room("tensor"), room("errors")],
+      },
+    },
+    {
+      name: "triton-models-only-below",
+      comment: "Models that run in a Triton import clients, what a model is, configurations, tensor and errors; client.ts does not have them.",
+      severity: "error",
+      from: { path: tritonModels },
+      to: { path: "^src/", pathNot: ["^src/client/", modelContract, room("protocol"), room("triton"), room("tensor"), room("errors")] },
+    },
+    {
+      name: "no-triton-models-in-browsers",
+      severity: "error",
+      from: { path: "^src/client\\.ts$" },
+      to: { path: tritonModels },
     },
     {
       name: "runs-in-browsers",
@@ -76,7 +98,7 @@ module.exports = {
       name: "no-grpc-in-browsers",
       comment: "What runs in browsers knows nothing of gRPC.",
       severity: "error",
-      from: { path: "^src/(client|protocol|tensor)/|^src/errors\\.ts$|^src/client\\.ts$", pathNot: grpcRooms },
+      from: { path: "^src/(client|protocol|tensor)/|^src/errors\\.ts$|^src/client\\.ts$", pathNot: [grpcRooms, tritonModels] },
       to: { path: grpcRooms },
     },
     {

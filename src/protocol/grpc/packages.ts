@@ -30,7 +30,7 @@ async function importPackages(): Promise<GrpcPackages> {
     needing("@grpc/grpc-js", () => import("@grpc/grpc-js")),
     needing("protobufjs", () => import("./generated/messages.js")),
   ]);
-  const { default: module } = grpc;
+  const module = wholeOf(grpc);
   // Its own log goes to standard error, past every logger; what fails is told as well. A user's choice is left alone.
   if (process.env.GRPC_VERBOSITY === undefined && process.env.GRPC_NODE_VERBOSITY === undefined) {
     module.setLogVerbosity(module.logVerbosity.NONE);
@@ -58,11 +58,16 @@ export async function loadProtobuf(): Promise<ProtobufPackages> {
 /** Imports `@grpc/reflection`; undefined where it is not installed. */
 export async function loadReflection(): Promise<typeof import("@grpc/reflection") | undefined> {
   try {
-    return (await import("@grpc/reflection")).default;
+    return wholeOf(await import("@grpc/reflection"));
   } catch (thrown) {
     if (isMissing(thrown)) return undefined;
     throw thrown;
   }
+}
+
+/** What a CommonJS package exports. Loaders such as tsx give none of it as `default` where it says that it was an ES module once. */
+function wholeOf<T extends object>(imported: T & { readonly default?: T }): T {
+  return imported.default ?? imported;
 }
 
 async function needing<T>(name: string, load: () => Promise<T>): Promise<T> {
