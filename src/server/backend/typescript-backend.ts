@@ -37,7 +37,7 @@ export function typescriptProbeSpec(file: TypeScriptFile): LoaderSpec {
 }
 
 function specOf(name: string, plan: TypeScriptFile): LoaderSpec {
-  return { module: import.meta.url, export: name, arguments: [plan as unknown as JsonValue] };
+  return { module: import.meta.url, export: name, arguments: [plan] };
 }
 
 /** What a worker constructs for {@link typescriptLoaderSpec}: the model, with what it is told of its requests taken from beside its inputs. */
