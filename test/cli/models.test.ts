@@ -121,6 +121,27 @@ describe("servable models", () => {
     expect((await post(`http://${http}/v2/models/echo/infer`, request)).status).toBe(200);
   });
 
+  test("with memory for it, answers of a model that asks for it are kept", async () => {
+    const flags = ["--model-control-mode=explicit", "--cache-config=local,size=1048576"];
+    server = new Server(["models", "--model-repository", good, ...flags, ...anyPorts]);
+    const http = await startedAt("Started HTTPService at");
+    const config = JSON.stringify({ backend: "onnxruntime", response_cache: { enable: true } });
+    const loaded = await fetch(`http://${http}/v2/repository/models/echo/load`, {
+      method: "POST",
+      body: JSON.stringify({ parameters: { config } }),
+    });
+    expect(loaded.status).toBe(200);
+    for (let n = 0; n < 3; n += 1) expect((await post(`http://${http}/v2/models/echo/infer`, request)).status).toBe(200);
+    const { model_stats: statistics } = (await (await fetch(`http://${http}/v2/models/echo/stats`)).json()) as {
+      readonly model_stats: readonly {
+        readonly execution_count: number;
+        readonly inference_stats: Record<string, { readonly count: number }>;
+      }[];
+    };
+    expect(statistics[0]?.execution_count).toBe(1);
+    expect(statistics[0]?.inference_stats).toMatchObject({ cache_hit: { count: 2 }, cache_miss: { count: 1 } });
+  });
+
   test("a port that is taken is said, and nothing is left running", async () => {
     server = new Server(["models", "--model-repository", good, ...anyPorts]);
     const http = await startedAt("Started HTTPService at");
@@ -146,6 +167,7 @@ describe("flags that are wrong", () => {
     [["--model-repository", "x", "--http-restricted-api=all:key=value"], /There is no API 'all'/],
     [["--model-repository", "x", "--http-restricted-api=health"], /<header>=<value>/],
     [["--model-repository", "x", "--backend-config=python,shm=1"], /default-max-batch-size/],
+    [["--model-repository", "x", "--cache-config=redis,host=x"], /--cache-config knows local,size=<bytes>/],
     [["--model-repository", "x", "--tls-cert=a"], /--tls-cert needs --tls-key/],
     [["--model-repository", "x", "--grpc-use-ssl=true"], /--grpc-server-cert and --grpc-server-key/],
   ])("%j", async (flags, text) => {

@@ -14,6 +14,7 @@ export interface ModelFlags {
   readonly strictReadiness?: boolean;
   readonly disableAutoCompleteConfig?: true;
   readonly backendConfig?: readonly BackendSetting[];
+  readonly cacheConfig?: readonly BackendSetting[];
   readonly modelLoadThreadCount?: number;
   readonly id?: string;
   readonly exitTimeoutSecs?: number;
@@ -98,6 +99,13 @@ export function addModelFlags(command: Command): Command {
     .addOption(isOn("--strict-readiness", "ready only while all models are (default: true)"))
     .option("--disable-auto-complete-config", "take nothing of a configuration from the model")
     .addOption(several("--backend-config <backend,name=value>", "default-max-batch-size=<number>", backendSetting))
+    .addOption(
+      several(
+        "--cache-config <cache,name=value>",
+        "local,size=<bytes>: memory for answers of models whose configuration asks for it",
+        backendSetting,
+      ),
+    )
     .addOption(number("--model-load-thread-count <number>", "models that load at the same time (default: 4)", 1, 1_024))
     .option("--id <name>", "what the server calls itself (default: triton)")
     .addOption(number("--exit-timeout-secs <number>", "time for requests in flight at the end (default: 30)", 0, longestSecs))
