@@ -76,7 +76,8 @@ module.exports = {
     },
     {
       name: "triton-models-only-below",
-      comment: "Models that run in a Triton import clients, what a model is, configurations, tensor and errors; client.ts does not have them.",
+      comment:
+        "Models that run in a Triton import clients, what a model is, configurations, tensor and errors; client.ts does not have them.",
       severity: "error",
       from: { path: tritonModels },
       to: { path: "^src/", pathNot: ["^src/client/", modelContract, room("protocol"), room("triton"), room("tensor"), room("errors")] },
