@@ -2,7 +2,16 @@ import { InvalidArgumentError, Option, type Command } from "commander";
 import type { ModelControlMode } from "../../server/options.ts";
 import type { RestrictedApi } from "../../runtime/http/open-inference/restrictions.ts";
 import { isOrigin, wholeNumber } from "../flags.ts";
-import { backendSetting, collected, headerPattern, onlyOff, restrictedApi, yesOrNo, type BackendSetting } from "./flag-values.ts";
+import {
+  backendSetting,
+  cacheBytes,
+  collected,
+  headerPattern,
+  onlyOff,
+  restrictedApi,
+  yesOrNo,
+  type BackendSetting,
+} from "./flag-values.ts";
 
 /** What the flags of `models` say; undefined where one was not given. */
 export interface ModelFlags {
@@ -14,6 +23,7 @@ export interface ModelFlags {
   readonly strictReadiness?: boolean;
   readonly disableAutoCompleteConfig?: true;
   readonly backendConfig?: readonly BackendSetting[];
+  readonly cacheConfig?: number;
   readonly modelLoadThreadCount?: number;
   readonly id?: string;
   readonly exitTimeoutSecs?: number;
@@ -98,6 +108,11 @@ export function addModelFlags(command: Command): Command {
     .addOption(isOn("--strict-readiness", "ready only while all models are (default: true)"))
     .option("--disable-auto-complete-config", "take nothing of a configuration from the model")
     .addOption(several("--backend-config <backend,name=value>", "default-max-batch-size=<number>", backendSetting))
+    .addOption(
+      new Option("--cache-config <local,size=bytes>", "room for responses of models that ask for a cache (default: none)").argParser(
+        cacheBytes,
+      ),
+    )
     .addOption(number("--model-load-thread-count <number>", "models that load at the same time (default: 4)", 1, 1_024))
     .option("--id <name>", "what the server calls itself (default: triton)")
     .addOption(number("--exit-timeout-secs <number>", "time for requests in flight at the end (default: 30)", 0, longestSecs))

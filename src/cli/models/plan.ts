@@ -63,6 +63,7 @@ function repositoryOf(flags: ModelFlags & { readonly modelStore?: readonly strin
     autoComplete: flags.disableAutoCompleteConfig === true ? false : undefined,
     defaultMaxBatchSize: defaultMaxBatchSizeOf(flags),
     loadThreads: flags.modelLoadThreadCount,
+    responseCacheBytes: flags.cacheConfig,
     name: flags.id,
   };
 }
