@@ -9,7 +9,7 @@ import { ModelHttpServer } from "servable/http";
 import { Tensor } from "servable";
 import type { InferInput } from "servable/server";
 import { Caller, messages } from "../grpc/calling.ts";
-import { keepLog, until } from "../support/serving.ts";
+import { keepLog } from "../support/serving.ts";
 import { failureOf, requestOf, serveRepository, type Served } from "./support.ts";
 
 const { ModelInferRequest, ModelStreamInferResponse } = messages.inference;
@@ -131,8 +131,8 @@ describe("over gRPC", () => {
     await ended;
     const shown = replies.map(({ inferResponse: response }) => {
       expect([response?.modelName, response?.modelVersion, response?.id]).toEqual(["repeat", "1", "7"]);
-      const raw = response?.rawOutputContents[0];
-      return [raw && Buffer.from(raw).readInt32LE(), response?.parameters.triton_final_response?.boolParam ?? undefined];
+      const raw = response?.rawOutputContents?.[0];
+      return [raw && Buffer.from(raw).readInt32LE(), response?.parameters?.triton_final_response?.boolParam ?? undefined];
     });
     expect(shown).toEqual(expected);
   });
@@ -156,7 +156,7 @@ describe("over gRPC", () => {
   test("leaving the loop ends the generator, its finally included", async () => {
     for await (const { outputs } of overGrpc.inferStream("repeat", { of: of(1e9) }, { id: "left-grpc" }))
       if (outputs.number?.data[0] === 3) break;
-    await until(async () => (await told()).some((line) => line.startsWith("left-grpc ended")));
+    await expect.poll(async () => (await told()).some((line) => line.startsWith("left-grpc ended")), { timeout: 10_000 }).toBe(true);
   });
 
   test("nothing is made that nobody reads", async () => {
@@ -165,7 +165,9 @@ describe("over gRPC", () => {
     await pause(1_000);
     await stream.return?.();
     let line: string | undefined;
-    await until(async () => (line = (await told()).find((text) => text.startsWith("slow-grpc ended"))) !== undefined);
+    await expect
+      .poll(async () => (line = (await told()).find((text) => text.startsWith("slow-grpc ended"))) !== undefined, { timeout: 10_000 })
+      .toBe(true);
     // Of 1 MiB each, what fits into the buffers on the way.
     expect(Number(line?.split(" ")[2])).toBeLessThan(100);
   });
@@ -215,8 +217,8 @@ describe("over HTTP", () => {
     await running.body?.getReader().read();
     aborter.abort();
     expect(await waiting).toBeUndefined();
-    await until(async () => (await told()).some((line) => line.startsWith("running ended")));
-    await until(async () => (await told()).includes("waiting ended 0 true"));
+    await expect.poll(async () => (await told()).some((line) => line.startsWith("running ended")), { timeout: 10_000 }).toBe(true);
+    await expect.poll(async () => (await told()).includes("waiting ended 0 true"), { timeout: 10_000 }).toBe(true);
   });
 });
 

@@ -1,5 +1,4 @@
 /** The backend `typescript`: what workers construct of a model that is written in TypeScript. */
-import type { JsonValue } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
 import { makeDefinition } from "../../service/define-service.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
@@ -37,10 +36,14 @@ export function typescriptProbeSpec(file: TypeScriptFile): LoaderSpec {
 }
 
 function specOf(name: string, plan: TypeScriptFile): LoaderSpec {
-  return { module: import.meta.url, export: name, arguments: [plan as unknown as JsonValue] };
+  return { module: import.meta.url, export: name, arguments: [plan] };
 }
 
-/** What a worker constructs for {@link typescriptLoaderSpec}: the model, with what it is told of its requests taken from beside its inputs. */
+/**
+ * What a worker constructs for {@link typescriptLoaderSpec}: the model, with what it is told of its requests taken from beside its inputs.
+ *
+ * @public - a worker imports it by its name
+ */
 export function typescriptModel(plan: TypeScriptPlan): AnyServiceDefinition {
   return makeDefinition(
     { name: instanceName, model: true, jsonSchema: blank, loadModel: (place) => loadModel(plan, place) },
@@ -70,7 +73,11 @@ async function loadModel(plan: TypeScriptPlan, { worker, log = silent }: ModelPl
 const nothing = (): void => undefined;
 const silent = { debug: nothing, info: nothing, warn: nothing, error: nothing };
 
-/** What a worker constructs for {@link typescriptStreamSpec}. */
+/**
+ * What a worker constructs for {@link typescriptStreamSpec}.
+ *
+ * @public - a worker imports it by its name
+ */
 export function typescriptStream(plan: TypeScriptPlan): AnyServiceDefinition {
   const handler = new ArraysHandler();
   return makeDefinition(
@@ -102,7 +109,11 @@ class StreamService extends Service<InstanceCall, NamedArrays> {
   }
 }
 
-/** What a worker constructs for {@link typescriptProbeSpec}. */
+/**
+ * What a worker constructs for {@link typescriptProbeSpec}.
+ *
+ * @public - a worker imports it by its name
+ */
 export function typescriptProbe(file: TypeScriptFile): AnyServiceDefinition {
   return makeDefinition({ name: instanceName, model: true, jsonSchema: blank }, () => new ProbeAnswer(file));
 }

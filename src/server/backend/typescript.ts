@@ -1,5 +1,5 @@
 /** Models of a repository that are written in TypeScript: what a `model.ts` says. */
-import { ServableError } from "../../errors.ts";
+import { ServableError, messageOf } from "../../errors.ts";
 import type { InferParameters } from "../../protocol/inference.ts";
 import type { Logger, MaybePromise } from "../../service/service.ts";
 import { dataTypes, isDataType, type DataType, type TensorData } from "../../tensor/data-type.ts";
@@ -155,7 +155,7 @@ export function checkModel(model: unknown): asserts model is TypeScriptModel {
     if (optional !== undefined && typeof optional !== "function") throw wrong(`its \`${name}\` is not a function`);
   }
   if (maxBatchSize !== undefined && !(Number.isSafeInteger(maxBatchSize) && Number(maxBatchSize) >= 0)) {
-    throw wrong(`its \`maxBatchSize\` must be a whole number from 0 on, not ${String(maxBatchSize)}`);
+    throw wrong(`its \`maxBatchSize\` must be a whole number from 0 on, not ${messageOf(maxBatchSize)}`);
   }
   for (const [side, declared] of Object.entries({ inputs, outputs })) checkDeclarations(side, declared);
 }
