@@ -11,6 +11,8 @@ export interface ModelReport {
   /** Requests that wait for their turn. */
   readonly pending: number;
   readonly loadSeconds: number;
+  /** Whether its responses are kept. */
+  readonly cached: boolean;
   /** The configuration's own labels. */
   readonly tags: Readonly<Record<string, string>>;
 }
@@ -25,6 +27,7 @@ export function modelReportOf(version: ServedVersion, loadMs: number): ModelRepo
     failures: statistics.failures,
     pending,
     loadSeconds: loadMs / 1_000,
+    cached: version.cached ?? false,
     tags: config.metricTags ?? {},
   };
 }

@@ -61,6 +61,7 @@ export class ModelVersion implements ServedVersion, VersionWork {
   readonly #labels: Labels;
   readonly #queue: RequestQueue;
   readonly #engine: VersionEngine;
+  readonly #cache: VersionCache | undefined;
   #signature: Signature;
 
   /** @throws ServableError `invalid_config` for a configuration that can't be run here */
@@ -100,7 +101,9 @@ export class ModelVersion implements ServedVersion, VersionWork {
       this.#queue.loaded?.(specs);
       this.#signature = withScalars(this.#signature, specs);
     };
-    const own = cache !== undefined && config.responseCache?.enable === true ? new VersionCache(cache, this.statistics) : undefined;
+    const isCached = cache !== undefined && config.responseCache?.enable === true;
+    const own = isCached ? new VersionCache(cache, this.statistics, isTypeScript) : undefined;
+    this.#cache = own;
     this.#engine = new VersionEngine(this, {
       services: [new PlacedService(spec, policy, () => new ModelService(this.#queue, batching, own, loaded))],
       log: log.child({ model: this.name, version }),
@@ -115,6 +118,10 @@ export class ModelVersion implements ServedVersion, VersionWork {
     return this.#queue.waiting;
   }
 
+  get cached(): boolean {
+    return this.#cache !== undefined;
+  }
+
   async start(): Promise<void> {
     await this.#queue.load?.();
     await this.#engine.start();
@@ -124,6 +131,7 @@ export class ModelVersion implements ServedVersion, VersionWork {
     this.#queue.drain?.();
     await this.#engine.stop(graceMs);
     this.#queue.close?.();
+    this.#cache?.close();
   }
 
   admit(caller: InferCaller): InferAdmission {

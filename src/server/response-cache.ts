@@ -1,4 +1,5 @@
 import { createHash, type Hash } from "node:crypto";
+import type { InferParameters } from "../protocol/inference.ts";
 import { mapArrays, type NamedArrays } from "../tensor/named-arrays.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
@@ -17,29 +18,44 @@ export class ResponseCache {
     this.#maxBytes = maxBytes;
   }
 
-  /** What the outputs for some inputs are found by. @param model - tells apart loads of one version, too */
-  keyOf(model: string, inputs: NamedArrays): string {
-    const hash = createHash("sha256").update(`${JSON.stringify(model)}\n`);
+  /**
+   * What the outputs for some inputs are found by.
+   *
+   * @param model - tells apart loads of one version, too
+   * @param parameters - those that the model is told of
+   */
+  keyOf(model: string, inputs: NamedArrays, parameters: InferParameters = {}): string {
+    const hash = createHash("sha256");
+    for (const [name, value] of Object.entries(parameters).sort(([a], [b]) => (a < b ? -1 : 1))) {
+      // With its type: 1, 1n, true and "1" are not the same to a model.
+      hash.update(`${JSON.stringify([name, typeof value, String(value)])}\n`);
+    }
     for (const [name, { dataType, shape, data }] of Object.entries(inputs).sort(([a], [b]) => (a < b ? -1 : 1))) {
       hash.update(`${JSON.stringify([name, dataType, shape])}\n`);
       if (ArrayBuffer.isView(data)) hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
       else for (const element of data) updateElement(hash, element);
     }
-    return hash.digest("base64");
+    return `${model}:${hash.digest("base64")}`;
   }
 
+  /** Copies of what is kept: whoever gets them may do with them as they like. */
   get(key: string): NamedArrays | undefined {
     const found = this.#cached.get(key);
     if (found === undefined) return undefined;
     this.#cached.delete(key);
     this.#cached.set(key, found);
-    return found.outputs;
+    return copyOf(found.outputs);
+  }
+
+  /** Drops all that a model gave. */
+  forget(model: string): void {
+    for (const key of this.#cached.keys()) if (key.startsWith(`${model}:`)) this.#drop(key);
   }
 
   /** Keeps outputs, in place of those that were not used for the longest time; not where they alone are too large. */
   set(key: string, outputs: NamedArrays): void {
     // A part of a batch would keep all of it.
-    const own = mapArrays(outputs, ({ dataType, shape, data }) => new Tensor(dataType, shape, data.slice()));
+    const own = copyOf(outputs);
     const bytes = sizeOf(own);
     if (bytes > this.#maxBytes) return;
     this.#drop(key);
@@ -57,6 +73,10 @@ export class ResponseCache {
     this.#cached.delete(key);
     this.#bytes -= found.bytes;
   }
+}
+
+function copyOf(arrays: NamedArrays): NamedArrays {
+  return mapArrays(arrays, ({ dataType, shape, data }) => new Tensor(dataType, shape, data.slice()));
 }
 
 /** With its length, so that two lists of elements never look the same. */

@@ -8,6 +8,8 @@ export interface ServedVersion extends ServedModel {
   readonly ready: boolean;
   /** Requests that wait for their turn. */
   readonly pending: number;
+  /** Whether its responses are kept. */
+  readonly cached?: boolean | undefined;
   /** Loads it. @throws ServableError */
   start(): Promise<void>;
   /** Takes no more requests, ends those that it has, and unloads it. */

@@ -54,7 +54,6 @@ export class VersionStatistics {
   /** A request has its answer. */
   succeeded(request: ModelRequest): void {
     const { rows, since, batchedAt, inputMs, inferMs, outputMs } = request;
-    this.#inferences += Math.max(1, rows);
     this.#lastInference = Date.now();
     this.#success.add(performance.now() - since);
     if (request.hit) {
@@ -63,6 +62,7 @@ export class VersionStatistics {
       this.#cacheHit.add(request.lookupMs);
       return;
     }
+    this.#inferences += Math.max(1, rows);
     this.#queue.add(batchedAt - since);
     this.#input.add(inputMs);
     this.#infer.add(inferMs);

@@ -10,8 +10,12 @@ export class VersionCache {
   readonly #cache: ResponseCache;
   readonly #statistics: VersionStatistics;
   readonly #model: string;
+  readonly #isTold: boolean;
+  #closed = false;
 
-  constructor(cache: ResponseCache, statistics: VersionStatistics) {
+  /** @param isTold - whether the model knows its requests' parameters, so that they belong to what it is asked */
+  constructor(cache: ResponseCache, statistics: VersionStatistics, isTold: boolean) {
+    this.#isTold = isTold;
     this.#cache = cache;
     this.#statistics = statistics;
     loads += 1;
@@ -21,7 +25,7 @@ export class VersionCache {
   /** The outputs for a request's inputs; undefined where they are not kept. */
   find(request: ModelRequest): NamedArrays | undefined {
     const since = performance.now();
-    request.cacheKey = this.#cache.keyOf(this.#model, request.inputs);
+    request.cacheKey = this.#cache.keyOf(this.#model, request.inputs, this.#isTold ? request.source.parameters : undefined);
     const outputs = this.#cache.get(request.cacheKey);
     request.lookupMs = performance.now() - since;
     request.hit = outputs !== undefined;
@@ -30,8 +34,15 @@ export class VersionCache {
 
   /** Keeps what a request was answered with. */
   keep(request: ModelRequest, outputs: NamedArrays): void {
+    if (this.#closed) return;
     const since = performance.now();
     this.#cache.set(request.cacheKey, outputs);
     this.#statistics.missed(request.lookupMs + performance.now() - since);
+  }
+
+  /** Drops what is kept: the version is gone. */
+  close(): void {
+    this.#closed = true;
+    this.#cache.forget(this.#model);
   }
 }

@@ -167,7 +167,9 @@ describe("flags that are wrong", () => {
     [["--model-repository", "x", "--http-restricted-api=all:key=value"], /There is no API 'all'/],
     [["--model-repository", "x", "--http-restricted-api=health"], /<header>=<value>/],
     [["--model-repository", "x", "--backend-config=python,shm=1"], /default-max-batch-size/],
-    [["--model-repository", "x", "--cache-config=redis,host=x"], /--cache-config knows local,size=<bytes>/],
+    [["--model-repository", "x", "--cache-config=redis,host=a"], /There is no cache 'redis'; there is 'local'/],
+    [["--model-repository", "x", "--cache-config=local,size=much"], /whole number of bytes above 0, not 'much'/],
+    [["--model-repository", "x", "--cache-config=1000"], /It must be local,size=<bytes>/],
     [["--model-repository", "x", "--tls-cert=a"], /--tls-cert needs --tls-key/],
     [["--model-repository", "x", "--grpc-use-ssl=true"], /--grpc-server-cert and --grpc-server-key/],
   ])("%j", async (flags, text) => {

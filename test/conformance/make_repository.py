@@ -214,6 +214,56 @@ sequence_batching {
     )
 
 
+def repeat(folder):
+    """Decoupled, written in TypeScript: a response for each element, with nothing but its module to say so."""
+    place = pathlib.Path(folder) / "repeat" / "1"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "model.ts").write_text(
+        """import { setTimeout as pause } from "node:timers/promises";
+import { ServableError } from "servable";
+import { defineModel } from "servable/server";
+
+export default defineModel({
+  inputs: { IN: { dataType: "INT32", dims: [-1] }, DELAY: { dataType: "UINT32", dims: [1], optional: true } },
+  outputs: { OUT: { dataType: "INT32", dims: [1] }, IDX: { dataType: "UINT32", dims: [1] } },
+  async *run({ IN, DELAY }, { signal }) {
+    for (const [index, value] of IN.data.entries()) {
+      if (DELAY !== undefined) await pause(DELAY.data[0], undefined, { signal });
+      if (value < 0) throw new ServableError("invalid_request", `IN must not be negative, and is ${value}`);
+      yield {
+        OUT: { dataType: "INT32", shape: [1], data: Int32Array.of(value) },
+        IDX: { dataType: "UINT32", shape: [1], data: Uint32Array.of(index) },
+      };
+    }
+  },
+});
+"""
+    )
+
+
+def cached(folder):
+    """Tells how often it has run, and does not run for what it was asked before."""
+    place = pathlib.Path(folder) / "cached" / "1"
+    place.mkdir(parents=True, exist_ok=True)
+    (place.parent / "config.pbtxt").write_text(
+        """backend: "typescript"
+input { name: "INPUT" data_type: TYPE_FP32 dims: [ 4 ] }
+output { name: "RUNS" data_type: TYPE_INT32 dims: [ 1 ] }
+response_cache { enable: true }
+"""
+    )
+    (place / "model.ts").write_text(
+        """import { defineModel } from "servable/server";
+
+let runs = 0;
+
+export default defineModel({
+  run: () => ({ RUNS: { dataType: "INT32", shape: [1], data: Int32Array.of((runs += 1)) } }),
+});
+"""
+    )
+
+
 def broken(folder):
     place = pathlib.Path(folder) / "broken" / "1"
     place.mkdir(parents=True, exist_ok=True)
@@ -229,6 +279,8 @@ def main(folder):
     without_config(folder)
     ensemble(folder)
     accumulator(folder)
+    repeat(folder)
+    cached(folder)
     broken(folder)
 
 

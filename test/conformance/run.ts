@@ -25,11 +25,12 @@ async function checkWithClients(scratch: string, lines: KeptLine[]): Promise<boo
   const clients = python("clients");
   const repository = path.join(scratch, "models");
   must(clients, path.join(here, "make_repository.py"), repository);
-  // Its state is kept by the server for the model, which Triton's Python backends don't know.
-  if (which === "triton") rmSync(path.join(repository, "accumulator"), { recursive: true });
+  // State that the server keeps for a model is nothing that Triton's Python backends know, nor are models in TypeScript.
+  if (which === "triton") for (const own of ["accumulator", "repeat", "cached"]) rmSync(path.join(repository, own), { recursive: true });
   const server = new TritonModelServer({
     artifact: repository,
     ...serverOptions(which, scratch, repository),
+    ...(which === "servable" && { arguments: ["--cache-config=local,size=1048576"] }),
     control: "explicit",
     loadModels: readdirSync(repository).filter((model) => model !== "broken"),
     ports: { http: 0, grpc: 0, metrics: 0 },

@@ -232,6 +232,108 @@ def test_sequence_keeps_its_state(wire):
     assert send(1002, 30, end=True) == 60
 
 
+OWN = pytest.mark.skipif(VERSION == "2.51", reason="the model is written in TypeScript")
+
+
+def streamed(grpc, requests, final=False):
+    """What a stream answers to requests, each a request's id, inputs and options; as (id, result or error), until no more comes."""
+    answers = queue.Queue()
+    grpc.client.start_stream(callback=lambda result, error: answers.put((result, error)))
+    for name, inputs in requests:
+        grpc.client.async_stream_infer("repeat", inputs, request_id=name, enable_empty_final_response=final)
+    # Closes the client's side, and waits for all that is still to come.
+    grpc.client.stop_stream()
+    return list(answers.queue)
+
+
+def repeat_inputs(grpc, values, delay=None):
+    inputs = [grpc.input("IN", numpy.array(values, numpy.int32), "INT32")]
+    if delay is not None:
+        inputs.append(grpc.input("DELAY", numpy.array([delay], numpy.uint32), "UINT32"))
+    return inputs
+
+
+@OWN
+def test_a_decoupled_model_streams_its_responses(grpc):
+    answers = streamed(grpc, [("a", repeat_inputs(grpc, [4, 2, 0, 1]))])
+    assert [error for _, error in answers] == [None] * 4
+    assert [int(result.as_numpy("OUT")[0]) for result, _ in answers] == [4, 2, 0, 1]
+    assert [int(result.as_numpy("IDX")[0]) for result, _ in answers] == [0, 1, 2, 3]
+    assert {result.get_response().id for result, _ in answers} == {"a"}
+    assert not any("triton_final_response" in result.get_response().parameters for result, _ in answers)
+
+
+@OWN
+def test_a_decoupled_model_ends_with_an_empty_response_where_that_is_asked_for(grpc):
+    for values in ([7, 8], []):
+        answers = [result.get_response() for result, error in streamed(grpc, [("a", repeat_inputs(grpc, values))], final=True)]
+        assert [answer.parameters["triton_final_response"].bool_param for answer in answers] == [False] * len(values) + [True]
+        assert len(answers[-1].outputs) == 0
+        assert (answers[-1].model_name, answers[-1].model_version, answers[-1].id) == ("repeat", "1", "a")
+
+
+@OWN
+def test_requests_to_a_decoupled_model_run_beside_each_other(grpc):
+    answers = streamed(grpc, [("slow", repeat_inputs(grpc, [1, 2], 300)), ("fast", repeat_inputs(grpc, [3, 4], 1))])
+    assert [result.get_response().id for result, _ in answers] == ["fast", "fast", "slow", "slow"]
+
+
+@OWN
+def test_a_failure_of_a_decoupled_model_comes_behind_its_responses_and_the_stream_goes_on(grpc):
+    answers = streamed(grpc, [("bad", repeat_inputs(grpc, [5, -1, 6])), ("good", repeat_inputs(grpc, [9], 200))])
+    assert [error is None for _, error in answers] == [True, False, True]
+    assert "IN must not be negative, and is -1" in answers[1][1].message()
+    assert int(answers[2][0].as_numpy("OUT")[0]) == 9
+
+
+@OWN
+def test_a_decoupled_model_can_not_be_inferred(wire):
+    where = "HTTP end point" if wire.name == "http" else "ModelInfer RPC"
+    with pytest.raises(InferenceServerException, match=f"{where} doesn't support models with decoupled transaction policy"):
+        wire.client.infer("repeat", [wire.input("IN", numpy.array([1], numpy.int32), "INT32")])
+
+
+@OWN
+def test_a_decoupled_model_generates_a_stream():
+    url = f"http://{os.environ['HTTP_ADDRESS']}/v2/models/repeat/generate_stream"
+    request = urllib.request.Request(url, data=json.dumps({"IN": [3, 1], "id": "g"}).encode())
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        events = [json.loads(line.removeprefix("data: ")) for line in answer.read().decode().split("\n\n") if line != ""]
+    assert [(event["OUT"], event["IDX"], event["id"]) for event in events] == [(3, 0, "g"), (1, 1, "g")]
+
+
+@OWN
+def test_a_cached_response_is_not_computed_again(wire):
+    def runs(value):
+        tensor = wire.input("INPUT", numpy.full(4, value, numpy.float32), "FP32")
+        return int(wire.client.infer("cached", [tensor]).as_numpy("RUNS")[0])
+
+    def counts():
+        stats = wire.as_dict("get_inference_statistics", "cached")["model_stats"][0]
+        own = stats["inference_stats"]
+        return [int(stats.get("execution_count", 0)), *(int(own.get(name, {}).get("count", 0)) for name in ("success", "cache_hit", "cache_miss"))]
+
+    # Each protocol asks something else.
+    mine = 10 if wire.name == "http" else 20
+    before = counts()
+    first, again, other = runs(mine), runs(mine), runs(mine + 1)
+    assert again == first
+    assert other == first + 1
+    assert [now - then for now, then in zip(counts(), before)] == [2, 3, 1, 2]
+
+
+@OWN
+def test_metrics_tell_of_the_cache():
+    with urllib.request.urlopen(f"http://{os.environ['METRICS_ADDRESS']}/metrics", timeout=60) as answer:
+        lines = answer.read().decode().split("\n")
+    for name in ("num_hits", "num_misses", "hit_duration", "miss_duration"):
+        assert [line for line in lines if line.startswith(f"nv_cache_{name}_per_model{{")] == [
+            line for line in lines if line.startswith(f'nv_cache_{name}_per_model{{model="cached",version="1"}} ')
+        ]
+        assert any(line.startswith(f'nv_cache_{name}_per_model{{model="cached",') for line in lines)
+
+
 def test_statistics(wire):
     before = wire.as_dict("get_inference_statistics", "add_sub")["model_stats"][0]
     _, _, inputs = add_sub_inputs(wire, 2)

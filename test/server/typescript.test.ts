@@ -58,10 +58,12 @@ describe("a folder with a model.ts and nothing else", () => {
     const run = `run: ({ x }) => ({ y: { dataType: "FP32", shape: [1], data: Float32Array.of(x.data.length) } })`;
     await using served = await serveRepository({
       "esm/1/model.js": `import { Tensor } from "servable"; export default { ${declared}, ${run}, Tensor };`,
+      "mjs/1/model.mjs": `export const model = { ${declared}, ${run} };`,
       "cjs/config.pbtxt": `backend: "typescript" default_model_filename: "model.cjs"`,
       "cjs/1/model.cjs": `module.exports = { ${declared}, ${run} };`,
     });
-    for (const name of ["esm", "cjs"]) expect((await served.infer(name, ask([5, 6, 7]))).outputs[0]?.data).toEqual(Float32Array.of(3));
+    for (const name of ["esm", "mjs", "cjs"])
+      expect((await served.infer(name, ask([5, 6, 7]))).outputs[0]?.data).toEqual(Float32Array.of(3));
   });
 });
 
@@ -285,6 +287,31 @@ describe("failures", () => {
       "model 'm' is not what its configuration says: its input 'x' is FP32 [-1], and configured as INT32 [4]; it has no output 'z'; its output 'y' is not configured",
     );
   });
+});
+
+test("a model with state: what the server keeps for it, and tells it of the sequence, it declares and its clients don't see", async () => {
+  await using served = await serveRepository({
+    "sum/config.pbtxt": `backend: "typescript" instance_group { count: 2 kind: KIND_CPU } sequence_batching { max_sequence_idle_microseconds: 20000000
+      control_input { name: "start" control { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } }
+      state { input_name: "before" output_name: "after" data_type: TYPE_FP32 dims: [ 1 ] initial_state { name: "zero" data_type: TYPE_FP32 dims: [ 1 ] zero_data: true } }
+    }`,
+    "sum/1/model.ts": `
+      import { defineModel } from "servable/server";
+      const one = { dataType: "FP32", dims: [1] } as const;
+      export default defineModel({
+        inputs: { x: one, before: one, start: { dataType: "INT32", dims: [1] } },
+        outputs: { sum: one, after: one },
+        run({ x, before, start }) {
+          const sum = Float32Array.of((start.data[0] === 1 ? 1000 : 0) + before.data[0]! + x.data[0]!);
+          return { sum: { ...x, data: sum }, after: { ...x, data: sum } };
+        },
+      });`,
+  });
+  const { config } = served.server.model("sum", "");
+  expect([config.input?.map(({ name }) => name), config.output?.map(({ name }) => name)]).toEqual([["x"], ["sum"]]);
+  const send = async (sequence: number, value: number, start = false) =>
+    (await served.infer("sum", ask([value], { parameters: { sequence_id: sequence, sequence_start: start } }))).outputs[0]?.data[0];
+  expect([await send(1, 1, true), await send(2, 5, true), await send(1, 2), await send(2, 6)]).toEqual([1001, 1005, 1003, 1011]);
 });
 
 test("a load picks up changed code, and code that it imports; what does not load leaves what serves", async () => {

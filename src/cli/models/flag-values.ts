@@ -38,6 +38,17 @@ export function backendSetting(text: string): BackendSetting {
   return { backend, name, value };
 }
 
+/** Reads `local,size=<bytes>`: the room of the response cache. */
+export function cacheBytes(text: string): number {
+  const [, cache, name, value = ""] = /^([^,=]*),([^,=]+)=(.*)$/.exec(text) ?? [];
+  if (cache === undefined) throw new InvalidArgumentError("It must be local,size=<bytes>.");
+  if (cache !== "local") throw new InvalidArgumentError(`There is no cache '${cache}'; there is 'local'.`);
+  if (name !== "size") throw new InvalidArgumentError(`The cache 'local' has no setting '${name ?? ""}'; it has 'size'.`);
+  const bytes = Number(value);
+  if (/^\d+$/.test(value) && Number.isSafeInteger(bytes) && bytes > 0) return bytes;
+  throw new InvalidArgumentError(`The size of the cache must be a whole number of bytes above 0, not '${value}'.`);
+}
+
 /** Reads `api,api:header=value`. */
 export function restrictedApi(text: string): RestrictedApi {
   const match = /^([^:]+):([A-Za-z0-9!#$%&'*+.^_`|~-]+)=(.+)$/.exec(text);

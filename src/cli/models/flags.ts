@@ -2,7 +2,16 @@ import { InvalidArgumentError, Option, type Command } from "commander";
 import type { ModelControlMode } from "../../server/options.ts";
 import type { RestrictedApi } from "../../runtime/http/open-inference/restrictions.ts";
 import { isOrigin, wholeNumber } from "../flags.ts";
-import { backendSetting, collected, headerPattern, onlyOff, restrictedApi, yesOrNo, type BackendSetting } from "./flag-values.ts";
+import {
+  backendSetting,
+  cacheBytes,
+  collected,
+  headerPattern,
+  onlyOff,
+  restrictedApi,
+  yesOrNo,
+  type BackendSetting,
+} from "./flag-values.ts";
 
 /** What the flags of `models` say; undefined where one was not given. */
 export interface ModelFlags {
@@ -14,7 +23,7 @@ export interface ModelFlags {
   readonly strictReadiness?: boolean;
   readonly disableAutoCompleteConfig?: true;
   readonly backendConfig?: readonly BackendSetting[];
-  readonly cacheConfig?: readonly BackendSetting[];
+  readonly cacheConfig?: number;
   readonly modelLoadThreadCount?: number;
   readonly id?: string;
   readonly exitTimeoutSecs?: number;
@@ -100,10 +109,8 @@ export function addModelFlags(command: Command): Command {
     .option("--disable-auto-complete-config", "take nothing of a configuration from the model")
     .addOption(several("--backend-config <backend,name=value>", "default-max-batch-size=<number>", backendSetting))
     .addOption(
-      several(
-        "--cache-config <cache,name=value>",
-        "local,size=<bytes>: memory for answers of models whose configuration asks for it",
-        backendSetting,
+      new Option("--cache-config <local,size=bytes>", "room for responses of models that ask for a cache (default: none)").argParser(
+        cacheBytes,
       ),
     )
     .addOption(number("--model-load-thread-count <number>", "models that load at the same time (default: 4)", 1, 1_024))

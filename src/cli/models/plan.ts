@@ -63,7 +63,7 @@ function repositoryOf(flags: ModelFlags & { readonly modelStore?: readonly strin
     autoComplete: flags.disableAutoCompleteConfig === true ? false : undefined,
     defaultMaxBatchSize: defaultMaxBatchSizeOf(flags),
     loadThreads: flags.modelLoadThreadCount,
-    responseCacheBytes: cacheBytesOf(flags),
+    responseCacheBytes: flags.cacheConfig,
     name: flags.id,
   };
 }
@@ -77,16 +77,6 @@ function defaultMaxBatchSizeOf({ backendConfig = [] }: ModelFlags): number | und
     size = Number(value);
   }
   return size;
-}
-
-function cacheBytesOf({ cacheConfig = [] }: ModelFlags): number | undefined {
-  let bytes: number | undefined;
-  for (const { backend, name, value } of cacheConfig) {
-    if (backend !== "local" || name !== "size") throw wrong(`--cache-config knows local,size=<bytes>, not '${backend},${name}'.`);
-    if (!/^\d{1,15}$/.test(value)) throw wrong(`--cache-config local,size must be a whole number of bytes, not '${value}'.`);
-    bytes = Number(value);
-  }
-  return bytes;
 }
 
 function httpOf(flags: ModelFlags, access: Access): ModelsPlan["http"] {

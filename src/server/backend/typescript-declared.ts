@@ -4,6 +4,7 @@ import type { DataType } from "../../tensor/data-type.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import { tritonTypeOf } from "../../triton/data-types.ts";
 import type { ModelConfig, ModelInput } from "../../triton/model-config.ts";
+import { madeByServer } from "../../triton/rules/model-tensors.ts";
 import type { PlannedTensor, TypeScriptPlan } from "./typescript-plan.ts";
 import type { InputDeclarations, TypeScriptModel } from "./typescript.ts";
 
@@ -48,25 +49,33 @@ export function completeFromDeclaration(config: ModelConfig, declared: Declarati
   const asked = config.maxBatchSize ?? 0;
   const maxBatchSize = asked > 0 ? asked : (declared.maxBatchSize ?? 0);
   const decoupled = modelTransactionPolicy?.decoupled ?? declared.streams;
+  const states = sequenceBatching?.state?.map(({ outputName = "" }) => outputName);
   const isUnscheduled = dynamicBatching === undefined && sequenceBatching === undefined;
   return {
     ...config,
     maxBatchSize,
     ...(maxBatchSize > 1 && isUnscheduled && !decoupled && { dynamicBatching: {} }),
     ...(decoupled && { modelTransactionPolicy: { decoupled } }),
-    input: input.length > 0 ? input : filled(config, "inputs", declared.inputs),
-    output: output.length > 0 ? output : filled(config, "outputs", declared.outputs),
+    input: input.length > 0 ? input : filled(config, "inputs", declared.inputs, madeByServer(config)),
+    output: output.length > 0 ? output : filled(config, "outputs", declared.outputs, new Set(states)),
   };
 }
 
-function filled({ name = "" }: ModelConfig, side: "inputs" | "outputs", declared: readonly DeclaredTensor[] | null): ModelInput[] {
+/** @param except - what the server makes and keeps, and clients don't see */
+function filled(
+  { name = "" }: ModelConfig,
+  side: "inputs" | "outputs",
+  declared: readonly DeclaredTensor[] | null,
+  except: ReadonlySet<string>,
+): ModelInput[] {
   if (declared === null) {
     throw new ServableError(
       "invalid_config",
       `model '${name}' does not say what its ${side} are: declare \`${side}\` in its module, or write them into config.pbtxt`,
     );
   }
-  return declared.map((tensor) => ({
+  const own = declared.filter((tensor) => !except.has(tensor.name));
+  return own.map((tensor) => ({
     name: tensor.name,
     dataType: tritonTypeOf(tensor.dataType),
     dims: [...tensor.dims],

@@ -2,8 +2,10 @@
 import { ServableError } from "../../errors.ts";
 import type { Placement } from "../../service/definition.ts";
 import type { DataType } from "../../tensor/data-type.ts";
+import { dataTypeOfTriton } from "../../triton/data-types.ts";
 import type { ModelConfig } from "../../triton/model-config.ts";
 import { warmupsOf } from "../onnx-plan.ts";
+import { controlPlansOf } from "../sequence/sequence-controls.ts";
 import type { Signature, TensorPlan } from "../signature.ts";
 import type { WarmupPlan } from "./warmup.ts";
 
@@ -43,8 +45,8 @@ export function typescriptPlanOf(config: ModelConfig, signature: Signature, plac
     ...place,
     maxBatchSize: signature.maxBatchSize,
     decoupled: isDecoupled(config),
-    inputs: [...signature.inputs.values()].map(planned),
-    outputs: [...signature.outputs.values()].map(planned),
+    inputs: [...signature.inputs.values()].map(planned).concat(sequenceInputs(config)),
+    outputs: [...signature.outputs.values()].map(planned).concat(stateTensors(config, "outputName")),
     parameters: parametersOf(config),
     warmups: warmupsOf(config, signature),
   };
@@ -52,6 +54,21 @@ export function typescriptPlanOf(config: ModelConfig, signature: Signature, plac
 
 function planned({ name, dataType, dims, reshape }: TensorPlan): PlannedTensor {
   return { name, dataType, dims: reshape ?? dims };
+}
+
+/** What the server adds to a request of a sequence. */
+function sequenceInputs(config: ModelConfig): readonly PlannedTensor[] {
+  const controls = controlPlansOf(config.sequenceBatching ?? {});
+  return [...controls.map(({ name, dataType }) => ({ name, dataType, dims: [1] })), ...stateTensors(config, "inputName")];
+}
+
+function stateTensors({ sequenceBatching }: ModelConfig, side: "inputName" | "outputName"): readonly PlannedTensor[] {
+  return (sequenceBatching?.state ?? []).map(({ dataType = "TYPE_INVALID", dims = [], [side]: name = "" }) => {
+    const type = dataTypeOfTriton(dataType);
+    if (type === undefined)
+      throw new ServableError("invalid_config", `state '${name}' has the data type ${dataType}, which no tensor can have`);
+    return { name, dataType: type, dims };
+  });
 }
 
 /** Whether a model gives any number of responses to a request. */

@@ -1,5 +1,5 @@
 import type { ModelConfig, ModelInstanceGroup, ModelOptimizationPolicy } from "../model-config.ts";
-import { backendFor, modelFilename, platformsOf } from "./platforms.ts";
+import { backendFor, compiledFilenames, modelFilename, platformsOf } from "./platforms.ts";
 import type { ConfigFacts } from "./problem.ts";
 
 /** How long a sequence may be idle where nothing is said, in microseconds. */
@@ -41,12 +41,13 @@ function withBackend(config: ModelConfig, files: readonly string[]): ModelConfig
   const filename = config.defaultModelFilename ?? "";
   const backend = given(config.backend) ?? backendFor(platform, filename, files);
   if (backend === undefined) return config;
-  const compiled = backend === "typescript" && files.includes("model.js") && !files.includes("model.ts");
+  const isCompiled = backend === "typescript" && !files.includes("model.ts");
+  const compiled = isCompiled ? compiledFilenames.find((name) => files.includes(name)) : undefined;
   return {
     ...config,
     backend,
     platform: given(platform) ?? platformsOf(backend)?.[0] ?? platform,
-    defaultModelFilename: given(filename) ?? (compiled ? "model.js" : (modelFilename(backend, platform) ?? filename)),
+    defaultModelFilename: given(filename) ?? compiled ?? modelFilename(backend, platform) ?? filename,
   };
 }
 

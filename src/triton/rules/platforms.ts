@@ -34,6 +34,8 @@ export function backendFor(platform: string, filename: string, files: readonly s
   const is = (name: string) => (filename === "" ? platform === "" && files.includes(name) : filename === name);
   const byFile = known.find(([, own]) => own.filename !== undefined && is(own.filename));
   if (byFile !== undefined) return byFile[0];
-  // The compiled form of a model in TypeScript.
-  return is("model.js") ? "typescript" : undefined;
+  return compiledFilenames.some(is) ? "typescript" : undefined;
 }
+
+/** The compiled forms of a model in TypeScript. */
+export const compiledFilenames: readonly string[] = ["model.js", "model.mjs"];

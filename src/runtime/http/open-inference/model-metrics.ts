@@ -18,6 +18,8 @@ export interface ModelMetricsReport {
   /** Requests that wait. */
   readonly pending: number;
   readonly loadSeconds: number;
+  /** Whether its responses are kept: it has the metrics of the cache from the start then. @default whether it has asked a cache */
+  readonly cached?: boolean | undefined;
   /** Labels of the model's own: `metric_tags`. */
   readonly tags: Readonly<Record<string, string>>;
 }
@@ -101,7 +103,7 @@ export function createModelMetrics(source: ModelMetricsSource, options: { readon
   );
   for (const [name, help, read] of cacheCounters) {
     add(name, help, "counter", () =>
-      each(({ statistics, labels }) => (usesCache(statistics) ? [{ value: read(statistics), labels }] : [])),
+      each(({ statistics, cached, labels }) => ((cached ?? usesCache(statistics)) ? [{ value: read(statistics), labels }] : [])),
     );
   }
   add("nv_inference_pending_request_count", "Instantaneous number of pending requests awaiting execution per-model.", "gauge", () =>
