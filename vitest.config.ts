@@ -9,7 +9,8 @@ export default defineConfig({
     setupFiles: ["test/support/seed.ts"],
     // Native modules and worker threads of our own want a whole process around them.
     pool: "forks",
-    maxWorkers: Math.max(2, availableParallelism() - 1),
+    // Many tests wait for processes or for time to pass; more at once would let those that measure time wait for a processor.
+    maxWorkers: Math.max(3, availableParallelism() - 1),
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // "servable" is this package's own dist/: run as Node runs it, so that a test and what it starts share one copy.
