@@ -2,10 +2,14 @@ import type { pino } from "pino";
 
 type Destination = ReturnType<typeof pino.destination>;
 
-/** A destination that gathers lines, those that are yet to be made among them. */
+/** A destination that gathers lines. Besides `write` there is a way for those that are made as bytes, where they are gathered. */
 export interface GatheredLines extends Destination {
-  /** Has lines made before any other one is written, and within 100 ms; `make` writes them. */
-  makeLater(make: () => void): void;
+  /** Where such a line is put: ASCII, its line break included. */
+  readonly bytes: Uint8Array;
+  /** Makes room for a line. @returns where it begins */
+  beginLine(mostBytes: number): number;
+  /** The line is there. @param end - where it ends */
+  endLine(end: number): void;
 }
 
 const fullLength = 16 * 1024;
@@ -18,7 +22,8 @@ const longestWaitMs = 100;
  */
 export function gatherLines(destination: Destination): GatheredLines {
   let text = "";
-  let makers: (() => void)[] = [];
+  const bytes = Buffer.alloc(fullLength);
+  let filled = 0;
   let timer: NodeJS.Timeout | undefined;
   let isBroken = false;
   destination.on("error", () => {
@@ -29,13 +34,12 @@ export function gatherLines(destination: Destination): GatheredLines {
   const flushSync = destination.flushSync.bind(destination);
   // A property of sonic-boom that its types leave out.
   const modes = destination as Destination & { sync: boolean };
-  const makeAll = (): void => {
-    const due = makers;
-    makers = [];
-    for (const make of due) make();
+  const takeBytes = (): void => {
+    text += bytes.toString("latin1", 0, filled);
+    filled = 0;
   };
   const handOn = (): void => {
-    makeAll();
+    if (filled > 0) takeBytes();
     clearTimeout(timer);
     timer = undefined;
     if (text === "") return;
@@ -48,12 +52,17 @@ export function gatherLines(destination: Destination): GatheredLines {
     timer ??= setTimeout(handOn, longestWaitMs);
   };
   return Object.assign(destination, {
-    makeLater(make: () => void): void {
-      makers.push(make);
+    bytes,
+    beginLine(mostBytes: number): number {
+      if (filled + mostBytes > bytes.length) handOn();
+      return filled;
+    },
+    endLine(end: number): void {
+      filled = end;
       handOnSoon();
     },
     write(line: string): boolean {
-      if (makers.length > 0) makeAll();
+      if (filled > 0) takeBytes();
       text += line;
       if (text.length >= fullLength) handOn();
       else handOnSoon();

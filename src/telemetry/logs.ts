@@ -2,6 +2,7 @@ import { pino, type DestinationStream } from "pino";
 import { causeText, formatPath } from "../errors.ts";
 import type { EngineLogger, Observer, RequestEvent, WorkerEvent } from "../engine/observer.ts";
 import { gatherLines, type GatheredLines } from "./gathered-lines.ts";
+import { longestLine, writeRequestLine } from "./request-line.ts";
 
 /** How the log is written. */
 export interface LogOptions {
@@ -19,22 +20,19 @@ export async function createLogger(options: LogOptions = {}): Promise<EngineLogg
   const level = options.level ?? "info";
   const destination = options.destination ?? (await destinationFor(format));
   const logger: EngineLogger = pino({ level, base: null, timestamp: isoTime }, destination);
-  if ("makeLater" in destination) gathered.set(logger, destination as GatheredLines);
+  if ("beginLine" in destination) gathered.set(logger, destination as GatheredLines);
   return logger;
 }
 
 /** Loggers whose lines are gathered. */
 const gathered = new WeakMap<EngineLogger, GatheredLines>();
 
-/** When what is logged now happened, where that was earlier. */
-let happenedAt: number | undefined;
-
 let second = 0;
 let upToSecond = "";
 
 /** Under load many lines fall into one second, and writing a date is a good part of writing a line. */
 function isoTime(): string {
-  const now = happenedAt ?? Date.now();
+  const now = Date.now();
   const ms = now % 1_000;
   if (now - ms !== second) {
     second = now - ms;
@@ -52,7 +50,7 @@ async function destinationFor(format: "json" | "pretty"): Promise<DestinationStr
 /** Writes one line for each request, with id, service, stage times and outcome (and nothing of its payload), and one for each change of a worker. */
 export function requestLog(log: EngineLogger): Observer {
   const lines = gathered.get(log);
-  const write = lines === undefined ? writeRequest.bind(undefined, log) : writingLater(log, lines);
+  const write = lines === undefined ? writeRequest.bind(undefined, log) : writingBytes(log, lines);
   return {
     requestFinished(event: RequestEvent): void {
       if (log.isLevelEnabled?.(event.error === undefined ? "info" : "error") !== false) write(event);
@@ -67,34 +65,23 @@ export function requestLog(log: EngineLogger): Observer {
   };
 }
 
-const mostKept = 64;
-
-/**
- * Keeps events and writes their lines together: one by one between requests, code and data that a line needs fall out of the processor's
- * caches each time, which makes a line several times as dear.
- */
-function writingLater(log: EngineLogger, lines: GatheredLines): (event: RequestEvent) => void {
-  let events: RequestEvent[] = [];
-  let times: number[] = [];
-  const writeAll = (): void => {
-    const kept = events;
-    const keptTimes = times;
-    events = [];
-    times = [];
-    try {
-      for (const [index, event] of kept.entries()) {
-        happenedAt = keptTimes[index];
-        writeRequest(log, event);
-      }
-    } finally {
-      happenedAt = undefined;
-    }
-  };
+/** Writes the lines of requests that went well where lines are gathered, and leaves the others to pino. */
+function writingBytes(log: EngineLogger, lines: GatheredLines): (event: RequestEvent) => void {
   return (event) => {
-    if (events.length === 0) lines.makeLater(writeAll);
-    times.push(Date.now());
-    if (events.push(event) >= mostKept) writeAll();
+    if (event.error === undefined) {
+      const end = writeRequestLine(lines.bytes, lines.beginLine(longestLine), infoAt(isoTime()), event);
+      if (end > 0) {
+        lines.endLine(end);
+        return;
+      }
+    }
+    writeRequest(log, event);
   };
+}
+
+/** How pino begins a line of the level "info". */
+function infoAt(time: string): string {
+  return `{"level":${pino.levels.values.info}${time}`;
 }
 
 function writeRequest(log: EngineLogger, event: RequestEvent): void {
@@ -129,7 +116,7 @@ function shorten(path: string): string {
 
 function stageTimes(event: RequestEvent): Readonly<Record<string, number>> {
   const times: Record<string, number> = {};
-  for (const { stage, ms } of event.stages) times[stage] = round((times[stage] ?? 0) + ms);
+  for (const { stage, ms } of event.stages) times[stage] = round((times[stage] ?? 0) + round(ms));
   return times;
 }
 

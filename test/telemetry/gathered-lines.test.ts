@@ -50,25 +50,24 @@ describe("gathered lines", () => {
     expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: 500 }, (_, n) => n));
   });
 
-  test("lines that are made later keep their place before the next one, and are made by themselves after a moment", async () => {
+  test("lines that are made as bytes keep their place among the others, however many they are", async () => {
     const lines = gatherLines(pino.destination({ dest: file, sync: false }));
-    const made: string[] = [];
-    const later = (line: string): void => {
-      lines.makeLater(() => {
-        made.push(line);
-        lines.write(`${line}\n`);
-      });
+    const put = (line: string): void => {
+      const at = lines.beginLine(100);
+      const bytes = Buffer.from(`${line}\n`);
+      lines.bytes.set(bytes, at);
+      lines.endLine(at + bytes.length);
     };
-    later("one");
-    later("two");
-    expect(made).toEqual([]);
+    put("one");
+    put("two");
     lines.write("three\n");
-    later("four");
-    expect(made).toEqual(["one", "two"]);
+    put("four");
+    expect(written()).toBe("");
     await expect.poll(written, { timeout: 2_000 }).toBe("one\ntwo\nthree\nfour\n");
-    later("five");
+    const many = Array.from({ length: 1_000 }, (_, n) => `line ${n} ${"x".repeat(50)}`);
+    many.forEach(put);
     lines.flushSync();
-    expect(written()).toBe("one\ntwo\nthree\nfour\nfive\n");
+    expect(written()).toBe(`one\ntwo\nthree\nfour\n${many.map((line) => `${line}\n`).join("")}`);
     lines.end();
   });
 

@@ -9,12 +9,14 @@ import type { Runtime } from "../runtime.ts";
 import { answerErrors, createApp, refuseUnknownPaths } from "./app.ts";
 import { elapsedMs } from "./arrival.ts";
 import { reachingOut } from "./auth-plugin.ts";
+import { answerDirectly } from "./direct-calls.ts";
 import { docsFront, pagePaths } from "./docs-front.ts";
 import { problemAnswer } from "./exchange.ts";
 import { healthFront } from "./health-front.ts";
 import { closeListener, listen } from "./listener.ts";
 import { metricsFront } from "./metrics-front.ts";
 import { OpenAnswers } from "./open-answers.ts";
+import { originGuard } from "./origins.ts";
 import { resolveHttpOptions, type HttpRuntimeOptions, type ResolvedHttpOptions } from "./options.ts";
 import { send, serviceFront } from "./service-front.ts";
 import { TokenFile } from "./tokens.ts";
@@ -138,6 +140,7 @@ export class HttpRuntime implements Runtime {
 
   async #build(engine: Engine, metrics: Metrics, log: EngineLogger): Promise<FastifyInstance> {
     const { auth, tls, corsOrigins, page } = this.#resolved;
+    const origins = auth === undefined ? corsOrigins : undefined;
     const app = createApp(engine, tls && readTls(tls), log);
     if (corsOrigins.length > 0) {
       const { default: cors } = await import("@fastify/cors");
@@ -147,8 +150,7 @@ export class HttpRuntime implements Runtime {
         exposedHeaders: ["x-request-id", "retry-after"],
       });
     }
-    this.#answers.watch(app.server);
-    if (auth !== undefined && "tokenFile" in auth) this.#guard(app, engine, new TokenFile(auth.tokenFile, log));
+    if (auth !== undefined && "tokenFile" in auth) this.#guard(app, engine, (this.#tokens = new TokenFile(auth.tokenFile, log)));
     // Before the services: only what comes after a hook gets it.
     await this.#options.configure?.(app);
     await app.register((scope, _options, done) => {
@@ -159,26 +161,37 @@ export class HttpRuntime implements Runtime {
     await app.register(async (scope) => {
       answerErrors(scope, engine);
       if (auth !== undefined && "plugin" in auth) await scope.register(reachingOut(auth.plugin));
-      serviceFront(scope, { engine, origins: auth === undefined ? corsOrigins : undefined });
+      serviceFront(scope, { engine, origins });
       metricsFront(scope, { engine, metrics });
       docsFront(scope, { engine, authenticated: auth !== undefined, page });
       refuseUnknownPaths(scope, engine);
     });
+    const tokens = this.#tokens;
+    // Hooks that others have added, CORS among them, are Fastify's to run.
+    const isHooked = this.#options.configure !== undefined || corsOrigins.length > 0 || (auth !== undefined && "plugin" in auth);
+    if (!isHooked) {
+      const tokenGuard = tokens && ((authorization?: string) => (tokens.accepts(authorization) ? undefined : tokenMissing()));
+      answerDirectly(app.server, { engine, originGuard: originGuard(origins), tokenGuard });
+    }
+    this.#answers.watch(app.server);
     return app;
   }
 
   #guard(app: FastifyInstance, engine: Engine, tokens: TokenFile): void {
-    this.#tokens = tokens;
     app.addHook("onRequest", (request, reply, done) => {
       if (isPublic(request) || tokens.accepts(request.headers.authorization)) {
         done();
         return;
       }
-      const error = new ServableError("unauthenticated", "This server asks for a token: send the header `authorization: Bearer <token>`.");
+      const error = tokenMissing();
       engine.refused(request.id, undefined, error, elapsedMs(request, reply));
       send(reply, problemAnswer(error, request.id));
     });
   }
+}
+
+function tokenMissing(): ServableError {
+  return new ServableError("unauthenticated", "This server asks for a token: send the header `authorization: Bearer <token>`.");
 }
 
 function stoppedEarly(): ServableError {

@@ -58,6 +58,13 @@ export class NodeBody implements BodySource {
 const empty = new Uint8Array();
 
 const restMs = 5_000;
+/** What a sender may still send after its answer, at least: as much may be under way already. */
+const leastRestBytes = 1024 * 1024;
+
+/** How much of a body is thrown away where a service takes so much of one. */
+export function restBytesOf(maxBodyBytes: number): number {
+  return Math.max(maxBodyBytes, leastRestBytes);
+}
 
 /**
  * Throws away what still comes of a body when the answer is made, so that the sender gets to read that; within bounds, since a

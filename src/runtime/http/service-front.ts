@@ -3,12 +3,11 @@ import type { FastifyContentTypeParser, FastifyInstance, FastifyReply, FastifyRe
 import { ServableError, messageOf } from "../../errors.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
-import { whenEnded } from "./answer-end.ts";
 import { elapsedMs } from "./arrival.ts";
-import type { BodySource, Deliver, HttpAnswer, HttpCall } from "./call.ts";
+import type { Deliver, HttpAnswer, HttpCall } from "./call.ts";
 import { answerBatchCall, answerCall, problemAnswer } from "./exchange.ts";
-import { metadataOf } from "./head.ts";
-import { discardRest, NodeBody } from "./node-body.ts";
+import { discardRest, restBytesOf } from "./node-body.ts";
+import { NodeCall } from "./node-call.ts";
 import { originGuard } from "./origins.ts";
 
 /** What every front gets. */
@@ -44,7 +43,7 @@ export function serviceFront(app: FastifyInstance, { engine, origins }: ServiceF
         answer(request, reply, deliver) {
           const foreign = guard?.(request.headers);
           if (foreign === undefined) {
-            answer(new FastifyCall(request, reply), deliver);
+            answer(new NodeCall(request.raw, reply.raw, request.id), deliver);
             return;
           }
           engine.refused(request.id, name, foreign, elapsedMs(request, reply));
@@ -88,7 +87,7 @@ export function replying(answer: (request: FastifyRequest) => HttpAnswer | Promi
 
 /** Adds a route for one method; any other method on its path is told which one it is. */
 export function route(app: FastifyInstance, engine: Engine, { method, url, definition, answer }: Route): void {
-  const maxRestBytes = definition && Math.max(engine.policy(definition.name).maxBodyBytes, leastRestBytes);
+  const maxRestBytes = definition && restBytesOf(engine.policy(definition.name).maxBodyBytes);
   const deliver = (reply: FastifyReply, settled: HttpAnswer): void => {
     try {
       // A client that keeps its connection would hold up the stop, or be cut off in its next request.
@@ -137,8 +136,6 @@ function asError(thrown: unknown): Error {
   return Object.assign(new Error(messageOf(thrown), { cause: thrown }), typeof thrown === "object" ? thrown : undefined);
 }
 
-/** What a sender may still send after its answer, at least: as much may be under way already. */
-const leastRestBytes = 1024 * 1024;
 const restBytes = 16 * 1024 * 1024;
 
 /**
@@ -165,45 +162,4 @@ export function send(reply: FastifyReply, answer: HttpAnswer, maxRestBytes: numb
     });
   }
   reply.send(Readable.from(body, { objectMode: false }));
-}
-
-/** A request of Fastify's, as a call. A class, so that a request costs one object and no closures. */
-class FastifyCall implements HttpCall {
-  readonly body: BodySource;
-  readonly #request: FastifyRequest;
-  readonly #reply: FastifyReply;
-
-  constructor(request: FastifyRequest, reply: FastifyReply) {
-    this.#request = request;
-    this.#reply = reply;
-    this.body = new NodeBody(request.raw);
-  }
-
-  get requestId(): string {
-    return this.#request.id;
-  }
-  get contentType(): string | undefined {
-    return this.#request.headers["content-type"];
-  }
-  get contentLength(): number | undefined {
-    const length = this.#request.headers["content-length"];
-    return length === undefined ? undefined : Number(length);
-  }
-  get accept(): string | undefined {
-    return this.#request.headers.accept;
-  }
-  get timeoutMs(): string | undefined {
-    const timeoutMs = this.#request.headers["x-timeout-ms"];
-    return typeof timeoutMs === "string" ? timeoutMs : undefined;
-  }
-
-  metadata(): Readonly<Record<string, string>> {
-    return metadataOf(this.#request.headers);
-  }
-
-  onGone(callback: () => void): void {
-    whenEnded(this.#reply.raw, ({ writableFinished }) => {
-      if (!writableFinished) callback();
-    });
-  }
 }

@@ -1,0 +1,76 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { Readable } from "node:stream";
+import { whenEnded } from "./answer-end.ts";
+import type { HttpAnswer } from "./call.ts";
+import { problemAnswer } from "./exchange.ts";
+import { discardRest } from "./node-body.ts";
+
+/** What belongs to an answer besides itself. */
+export interface Sending {
+  readonly requestId: string;
+  /** The connection is to be closed. */
+  readonly last: boolean;
+  /** How much of a body that was not read is thrown away, so that the sender gets to read the answer. */
+  readonly maxRestBytes: number;
+}
+
+/** Sends an answer on Node's own response, as Fastify would. A stream ends when the client goes away. */
+export function sendDirectly(message: IncomingMessage, response: ServerResponse, answer: HttpAnswer, sending: Sending): void {
+  if (response.destroyed || response.headersSent) return;
+  const { body, status } = answer;
+  if (typeof body !== "string" && !(body instanceof Uint8Array)) {
+    sendStream(message, response, answer, body, sending);
+    return;
+  }
+  if (!message.complete) discardRest(message, sending.maxRestBytes);
+  const head = headOf(answer, sending);
+  head.push("content-length", String(typeof body === "string" ? Buffer.byteLength(body) : body.byteLength));
+  response.writeHead(status, head);
+  response.end(body);
+}
+
+function sendStream(
+  message: IncomingMessage,
+  response: ServerResponse,
+  answer: HttpAnswer,
+  items: AsyncIterable<string | Uint8Array>,
+  sending: Sending,
+): void {
+  if (!message.complete) {
+    // A service may stream its answer while it reads.
+    response.once("finish", () => {
+      discardRest(message, sending.maxRestBytes);
+    });
+  }
+  const source = Readable.from(items, { objectMode: false });
+  const head = headOf(answer, sending);
+  source.once("readable", () => {
+    if (response.headersSent || response.destroyed) return;
+    response.writeHead(answer.status, head);
+    source.pipe(response);
+  });
+  source.once("error", (thrown) => {
+    if (response.headersSent) response.destroy();
+    else sendDirectly(message, response, problemAnswer(thrown, sending.requestId), sending);
+  });
+  whenEnded(response, () => {
+    source.destroy();
+  });
+}
+
+function headOf({ headers, body }: HttpAnswer, { requestId, last }: Sending): string[] {
+  const head: string[] = [];
+  for (const name in headers) {
+    const value = headers[name] ?? "";
+    head.push(name, name === "content-type" && typeof body === "string" ? withCharset(value) : value);
+  }
+  head.push("x-request-id", requestId);
+  if (last) head.push("connection", "close");
+  return head;
+}
+
+/** As Fastify does, which says of JSON too that it is UTF-8. */
+function withCharset(mediaType: string): string {
+  if (mediaType === "application/json") return "application/json; charset=utf-8";
+  return mediaType.includes("json") && !mediaType.includes("charset") ? `${mediaType}; charset=utf-8` : mediaType;
+}
