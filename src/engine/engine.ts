@@ -10,6 +10,7 @@ import { Execution } from "./execution.ts";
 import { HostedService } from "./hosted-service.ts";
 import type { ResolvedPolicy } from "./policy.ts";
 import type { EngineLogger, Observer, RequestEvent } from "./observer.ts";
+import { keepRequestsYoung } from "./young-memory.ts";
 import type { PlacementStatus } from "./placement/placement.ts";
 
 /** A service to run: a definition, a class of services, a {@link LoaderSpec}, or one of these with a policy of its own. */
@@ -147,6 +148,7 @@ export class Engine {
     if (this.#state !== "unstarted") throw new ServableError("invalid_argument", "An engine is started once.");
     this.#state = "starting";
     markIoThread();
+    keepRequestsYoung();
     try {
       await this.load();
       const results = await Promise.allSettled([...this.#services.values()].map((hosted) => hosted.start(this.#aborter.signal)));

@@ -51,6 +51,7 @@ export class Execution implements Waiter, Due<Execution> {
   dueList: DueList<Execution> | undefined;
   dueBefore: Execution | undefined;
   dueAfter: Execution | undefined;
+  place: Waiter["place"];
 
   readonly #host: ExecutionHost;
   readonly #timeoutMs: number;
@@ -59,6 +60,7 @@ export class Execution implements Waiter, Due<Execution> {
   #working = false;
   #work: Work | undefined;
   #queuedAt = 0;
+  #isAtOnce = false;
   #slotSince = 0;
   /** A stream that was handed on and not yet begun. */
   #unread: EncodedStream | PlainStream | undefined;
@@ -135,12 +137,15 @@ export class Execution implements Waiter, Due<Execution> {
     this.#state = "queued";
     this.#work = work;
     this.#queuedAt = this.context.begin("queue");
+    // Where a slot is free, it starts within.
+    this.#isAtOnce = true;
     this.#host.gate.acquire(this);
+    this.#isAtOnce = false;
   }
 
   /** Called by the gate, with the slot taken. */
   start(): void {
-    const now = this.context.record("queue", this.#queuedAt);
+    const now = this.context.record("queue", this.#queuedAt, this.#isAtOnce ? this.#queuedAt : undefined);
     if (now >= this.dueAt) {
       // A loop that was kept busy hears of timers too late.
       this.expire();

@@ -1,7 +1,10 @@
+import { LinkedList, type ListPlace } from "./linked-list.ts";
 import { WaitEstimate } from "./wait-estimate.ts";
 
 /** Someone who waits for a slot. */
 export interface Waiter {
+  /** Where it waits; the gate's own. */
+  place: ListPlace<Waiter> | undefined;
   /** Called once, with the slot taken. */
   start(): void;
 }
@@ -13,7 +16,7 @@ export interface Waiter {
 export class Gate {
   readonly #concurrency: number;
   readonly #capacity: number;
-  readonly #waiting = new Set<Waiter>();
+  readonly #waiting = new LinkedList<Waiter>();
   readonly #estimate: WaitEstimate;
   #inside = 0;
   #running = 0;
@@ -92,13 +95,17 @@ export class Gate {
       this.#running += 1;
       waiter.start();
     } else {
-      this.#waiting.add(waiter);
+      waiter.place = this.#waiting.add(waiter);
     }
   }
 
   /** Leaves the queue. @returns false where the waiter was not in it */
   forsake(waiter: Waiter): boolean {
-    return this.#waiting.delete(waiter);
+    const { place } = waiter;
+    if (place === undefined) return false;
+    this.#waiting.remove(place);
+    waiter.place = undefined;
+    return true;
   }
 
   /**
@@ -119,9 +126,10 @@ export class Gate {
     if (this.#handingOut) return;
     this.#handingOut = true;
     try {
-      for (const next of this.#waiting) {
-        if (this.#running >= this.#concurrency) break;
-        this.#waiting.delete(next);
+      while (this.#running < this.#concurrency) {
+        const next = this.#waiting.first;
+        if (next === undefined) break;
+        this.forsake(next);
         this.#running += 1;
         next.start();
       }

@@ -26,6 +26,8 @@ export interface CallContextInit {
   readonly log?: (() => Logger) | undefined;
 }
 
+type AbortWatcher = (reason: ServableError) => void;
+
 const nothing = (): void => undefined;
 /** Writes nowhere: the logger of a bare call. */
 const silentLogger: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
@@ -40,7 +42,9 @@ export class CallContext implements ServiceContext {
   readonly requestId: string;
   /** The times taken so far, in order. */
   readonly stages: StageTime[] = [];
-  #watchers: ((reason: ServableError) => void)[] | undefined;
+  /** The first one has a place of its own: most calls have no other. */
+  #watcher: AbortWatcher | undefined;
+  #watchers: AbortWatcher[] | undefined;
   readonly #readMetadata: (() => Readonly<Record<string, string>>) | undefined;
   #metadata: Readonly<Record<string, string>> | undefined;
   readonly #makeLog: (() => Logger) | undefined;
@@ -107,12 +111,16 @@ export class CallContext implements ServiceContext {
   }
 
   /** Calls back once when the call is aborted, before the signal fires: how placements pass the abort on, with no signal made for it. */
-  watchAbort(callback: (reason: ServableError) => void): void {
-    this.#watchers ??= [];
-    this.#watchers.push(callback);
+  watchAbort(callback: AbortWatcher): void {
+    if (this.#watcher === undefined && this.#watchers === undefined) this.#watcher = callback;
+    else (this.#watchers ??= []).push(callback);
   }
 
-  unwatchAbort(callback: (reason: ServableError) => void): void {
+  unwatchAbort(callback: AbortWatcher): void {
+    if (this.#watcher === callback) {
+      this.#watcher = undefined;
+      return;
+    }
     const index = this.#watchers?.indexOf(callback) ?? -1;
     if (index !== -1) this.#watchers?.splice(index, 1);
   }
@@ -121,8 +129,10 @@ export class CallContext implements ServiceContext {
   abort(reason: ServableError): void {
     if (this.#abortReason !== undefined) return;
     this.#abortReason = reason;
+    const first = this.#watcher;
     const watchers = this.#watchers;
-    this.#watchers = undefined;
+    this.#watcher = this.#watchers = undefined;
+    first?.(reason);
     if (watchers !== undefined) for (const callback of watchers) callback(reason);
     this.#controller?.abort(reason);
   }
@@ -139,9 +149,18 @@ export class CallContext implements ServiceContext {
     return since;
   }
 
-  /** Notes the time of a stage that began at `since`. @returns when it ended */
-  record(stage: string, since: number): number {
-    const now = performance.now();
+  /** When the stage began that is under way; undefined where none is. */
+  get openSince(): number | undefined {
+    return this.#openStage === undefined ? undefined : this.#openSince;
+  }
+
+  /**
+   * Notes the time of a stage that began at `since`.
+   *
+   * @param now - when it ended, where that is known
+   * @returns when it ended
+   */
+  record(stage: string, since: number, now: number = performance.now()): number {
     if (stage === this.#openStage) this.#openStage = undefined;
     this.stages.push({ stage, startedAt: clockOrigin + since, ms: now - since });
     return now;

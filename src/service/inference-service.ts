@@ -4,7 +4,8 @@ import { namedArraysBatcher } from "./array-batchers.ts";
 import { BatchedModel } from "./batched-model.ts";
 import type { Batcher } from "./batcher.ts";
 import { makeDefinition } from "./define-service.ts";
-import { chain } from "./chain.ts";
+import { CallContext } from "./call-context.ts";
+import { isThenable } from "./chain.ts";
 import type { CallInput, CallOutput, RequestOption, ResponseOption, SchemaOption, StreamableSchemaOption } from "./inference.ts";
 import type { ModelLoader } from "./model-loader.ts";
 import type { ModelServiceDefinition, ModelServiceInfo, ModelServiceOptions } from "./model-service.ts";
@@ -45,19 +46,106 @@ export class InferenceService<I = unknown, O = unknown> extends Service<I, O> {
     const model = this.#model;
     if (model === undefined) throw new ServableError("not_ready", "The service has not been set up: await setup() first.");
     const priority = this.#options.priority?.(request, context);
-    return chain(
-      context.stage("preprocess", () => this.#processor.preprocess(request, context)),
-      (inputs) =>
-        chain(
-          context.stage("model", () => model.run(inputs, { context, priority })),
-          (outputs) => context.stage("postprocess", () => this.#processor.postprocess(outputs, request, context)),
-        ),
-    );
+    return new InferenceCall(this.#processor, model, request, context, priority).run();
   }
 
   override async close(): Promise<void> {
     await this.#model?.close();
     this.#model = undefined;
+  }
+}
+
+/**
+ * One call on its way through preprocessing, model and postprocessing. Written out instead of closures handed to one another: a stage that
+ * answers at once goes on with the next one, and only the model's promise costs one.
+ */
+class InferenceCall<I, O> {
+  readonly #processor: Processor<I, O>;
+  readonly #model: BatchedModel<NamedArrays, NamedArrays>;
+  readonly #request: I;
+  readonly #context: ServiceContext;
+  readonly #priority: number | undefined;
+  #stage = "preprocess";
+  #since = 0;
+
+  constructor(
+    processor: Processor<I, O>,
+    model: BatchedModel<NamedArrays, NamedArrays>,
+    request: I,
+    context: ServiceContext,
+    priority: number | undefined,
+  ) {
+    this.#processor = processor;
+    this.#model = model;
+    this.#request = request;
+    this.#context = context;
+    this.#priority = priority;
+  }
+
+  run(): MaybePromise<O> {
+    this.#since = performance.now();
+    let inputs: MaybePromise<NamedArrays>;
+    try {
+      inputs = this.#processor.preprocess(this.#request, this.#context);
+    } catch (thrown) {
+      return this.#fail(thrown);
+    }
+    if (!isThenable(inputs)) return this.#infer(inputs);
+    return Promise.resolve(inputs).then(
+      (settled) => this.#infer(settled),
+      (thrown: unknown) => this.#fail(thrown),
+    );
+  }
+
+  #infer(inputs: NamedArrays): MaybePromise<O> {
+    this.#begin("model");
+    let outputs: MaybePromise<NamedArrays>;
+    try {
+      outputs = this.#model.run(inputs, { context: this.#context, priority: this.#priority });
+    } catch (thrown) {
+      return this.#fail(thrown);
+    }
+    if (!isThenable(outputs)) return this.#answer(outputs);
+    return Promise.resolve(outputs).then(
+      (settled) => this.#answer(settled),
+      (thrown: unknown) => this.#fail(thrown),
+    );
+  }
+
+  #answer(outputs: NamedArrays): MaybePromise<O> {
+    this.#begin("postprocess");
+    let answer: MaybePromise<O>;
+    try {
+      answer = this.#processor.postprocess(outputs, this.#request, this.#context);
+    } catch (thrown) {
+      return this.#fail(thrown);
+    }
+    if (!isThenable(answer)) {
+      this.#record();
+      return answer;
+    }
+    return Promise.resolve(answer).then(
+      (settled) => {
+        this.#record();
+        return settled;
+      },
+      (thrown: unknown) => this.#fail(thrown),
+    );
+  }
+
+  #begin(stage: string): void {
+    this.#since = this.#record();
+    this.#stage = stage;
+  }
+
+  /** A context of somebody else's making keeps no times. */
+  #record(): number {
+    return this.#context instanceof CallContext ? this.#context.record(this.#stage, this.#since) : 0;
+  }
+
+  #fail(thrown: unknown): never {
+    this.#record();
+    throw thrown;
   }
 }
 

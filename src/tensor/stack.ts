@@ -2,7 +2,7 @@ import { ServableError } from "../errors.ts";
 import { arrayTypes, type DataType, type TensorData } from "./data-type.ts";
 import { mapArrays, type NamedArrays } from "./named-arrays.ts";
 import { formatShape, sameShape, sizeOfShape } from "./shape.ts";
-import { Tensor } from "./tensor.ts";
+import { knownSound, Tensor } from "./tensor.ts";
 
 /** Whether two tensors can be stacked: one data type, and one shape but for the rows (axis 0). */
 export function canStack(a: Tensor, b: Tensor): boolean {
@@ -69,9 +69,11 @@ export function stackNamed(list: readonly NamedArrays[]): NamedArrays {
   if (first === undefined) throw nothingToStack();
   if (others.length === 0) return first;
   const names = Object.keys(first);
-  for (const [index, other] of others.entries()) checkNames(names, Object.keys(other), index + 1);
+  others.forEach((other, index) => {
+    checkNames(names, other, index + 1);
+  });
   for (const named of list) rowsOf(named);
-  return mapArrays(first, (array, name) => stackOf(name, [array, ...others.flatMap((other) => other[name] ?? [])]));
+  return mapArrays(first, (_array, name) => stackOf(name, namedIn(list, name)));
 }
 
 /**
@@ -154,12 +156,14 @@ function splitOf<D extends DataType>(name: string | undefined, tensor: Tensor<D>
   const rowShape = tensor.shape.slice(1);
   const rowSize = sizeOfShape(rowShape);
   let start = 0;
+  let shape: readonly number[] = tensor.shape;
   return rows.map((count) => {
     const end = start + count * rowSize;
     const part = slice(tensor.data, start, end);
     start = end;
+    if (shape[0] !== count) shape = Object.freeze([count, ...rowShape]);
     // A part of an array is of the same kind as the array.
-    return new Tensor(tensor.dataType, [count, ...rowShape], part as TensorData<D>);
+    return new Tensor(tensor.dataType, shape, part as TensorData<D>, knownSound);
   });
 }
 
@@ -167,7 +171,19 @@ function slice(data: TensorData, start: number, end: number): TensorData {
   return "subarray" in data ? data.subarray(start, end) : data.slice(start, end);
 }
 
-function checkNames(wanted: readonly string[], got: readonly string[], index: number): void {
+/** The names were compared: each of the list has one. */
+function namedIn(list: readonly NamedArrays[], name: string): Tensor[] {
+  const tensors: Tensor[] = [];
+  for (const named of list) {
+    const tensor = named[name];
+    if (tensor !== undefined) tensors.push(tensor);
+  }
+  return tensors;
+}
+
+function checkNames(wanted: readonly string[], named: NamedArrays, index: number): void {
+  const got = Object.keys(named);
+  if (got.length === wanted.length && wanted.every((name, place) => name === got[place])) return;
   const missing = wanted.filter((name) => !got.includes(name));
   const unknown = got.filter((name) => !wanted.includes(name));
   if (missing.length === 0 && unknown.length === 0) return;

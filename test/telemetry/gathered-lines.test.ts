@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -12,6 +12,7 @@ let file: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "servable-lines-"));
   file = join(folder, "log");
+  writeFileSync(file, "");
 });
 afterEach(() => {
   rmSync(folder, { recursive: true });

@@ -43,16 +43,17 @@ const eventOf = (parts: Partial<RequestEvent>): RequestEvent => ({
   ...parts,
 });
 
-const ms = fc.oneof(fc.double({ min: 0, max: 1e8, noNaN: true }), fc.integer({ min: 0, max: 100_000 }), fc.constantFrom(0, 0.0004, 0.001, 999.9996));
+const ms = fc.oneof(
+  fc.double({ min: 0, max: 1e8, noNaN: true }),
+  fc.integer({ min: 0, max: 100_000 }),
+  fc.constantFrom(0, 0.0004, 0.001, 999.9996),
+);
 const name = fc.constantFrom("queue", "deserialize", "validate", "call", "serialize", "of my own", 'with "quotes"', "\\");
 const event = fc
   .record({
     service: fc.constantFrom("double", "a-b_c", "née"),
     requestId: fc.oneof(fc.stringMatching(/^[\w.:/+=-]{1,128}$/), fc.string({ maxLength: 200, unit: "binary" })),
-    stages: fc.array(
-      fc.record({ stage: name, ms, startedAt: fc.constant(0) }),
-      { maxLength: 20 },
-    ),
+    stages: fc.array(fc.record({ stage: name, ms, startedAt: fc.constant(0) }), { maxLength: 20 }),
     totalMs: ms,
     items: fc.option(fc.integer({ min: 0, max: 2 ** 40 }), { nil: undefined }),
   })

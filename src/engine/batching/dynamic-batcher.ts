@@ -99,44 +99,12 @@ export class DynamicBatcher<I, O> {
     if (rows > maxRows && maxRows > 1) {
       throw new ServableError("invalid_request", `One request may have at most ${maxRows} rows; this one has ${rows}.`);
     }
+    const { caller } = options;
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a caller's reason is handed on as it is
+    if (caller?.abortReason !== undefined) return Promise.reject(caller.abortReason);
     return new Promise((resolve, reject) => {
-      const { caller } = options;
-      if (caller?.abortReason !== undefined) {
-        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a caller's reason is handed on as it is
-        reject(caller.abortReason);
-        return;
-      }
-      const onAbort = (reason: unknown): void => {
-        // A queued one leaves; a running one keeps its place in the batch, and nobody reads its output.
-        item.cancelled = true;
-        this.#queue.delete(item);
-        item.onCancel?.();
-        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as above
-        reject(reason);
-      };
-      // A caller may outlive the request, and make many.
-      const forget = (): void => caller?.unwatchAbort(onAbort);
-      const item: QueuedItem<I, O> = {
-        input,
-        rows,
-        key: this.#options.keyOf(input),
-        priority: options.priority ?? 0,
-        deadline: options.deadline ?? Infinity,
-        enqueuedAt: this.#clock.now(),
-        alone: false,
-        cancelled: false,
-        onCancel: undefined,
-        resolve: (output) => {
-          forget();
-          resolve(output);
-        },
-        reject: (reason) => {
-          forget();
-          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- what a run threw is handed on as it is
-          reject(reason);
-        },
-      };
-      caller?.watchAbort(onAbort);
+      const item = new Item(this.#queue, { input, rows, key: this.#options.keyOf(input), enqueuedAt: this.#clock.now() }, options);
+      item.settleWith(resolve, reject);
       this.#queue.add(item);
       this.#schedule();
     });
@@ -242,6 +210,73 @@ export class DynamicBatcher<I, O> {
       item.onCancel = undefined;
     }
     this.#queue.addFirst(items.filter(({ cancelled }) => !cancelled));
+  }
+}
+
+type ItemInit<I> = Pick<QueuedItem<I, never>, "input" | "rows" | "key" | "enqueuedAt">;
+
+/** One request from its coming to its answer. A class, so that a request costs few closures. */
+class Item<I, O> implements QueuedItem<I, O> {
+  readonly input: I;
+  readonly rows: number;
+  readonly key: string;
+  readonly enqueuedAt: number;
+  readonly priority: number;
+  readonly deadline: number;
+  alone = false;
+  cancelled = false;
+  onCancel: (() => void) | undefined;
+  place: QueuedItem<I, O>["place"];
+  readonly #queue: ItemQueue<I, O>;
+  readonly #caller: Caller | undefined;
+  #onAbort: ((reason: unknown) => void) | undefined;
+  #resolve: ((output: O) => void) | undefined;
+  #reject: ((reason: unknown) => void) | undefined;
+
+  constructor(queue: ItemQueue<I, O>, { input, rows, key, enqueuedAt }: ItemInit<I>, { priority, deadline, caller }: SubmitOptions) {
+    this.input = input;
+    this.rows = rows;
+    this.key = key;
+    this.enqueuedAt = enqueuedAt;
+    this.priority = priority ?? 0;
+    this.deadline = deadline ?? Infinity;
+    this.#queue = queue;
+    this.#caller = caller;
+    if (caller === undefined) return;
+    this.#onAbort = (reason) => {
+      this.#abort(reason);
+    };
+    caller.watchAbort(this.#onAbort);
+  }
+
+  /** Says who is told of the answer. */
+  settleWith(resolve: (output: O) => void, reject: (reason: unknown) => void): void {
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  resolve(output: O): void {
+    this.#forget();
+    this.#resolve?.(output);
+  }
+
+  reject(reason: unknown): void {
+    this.#forget();
+    this.#reject?.(reason);
+  }
+
+  /** A queued one leaves; a running one keeps its place in the batch, and nobody reads its output. */
+  #abort(reason: unknown): void {
+    this.cancelled = true;
+    this.#queue.delete(this);
+    this.onCancel?.();
+    this.#reject?.(reason);
+  }
+
+  /** A caller may outlive the request, and make many. */
+  #forget(): void {
+    if (this.#onAbort !== undefined) this.#caller?.unwatchAbort(this.#onAbort);
+    this.#onAbort = undefined;
   }
 }
 

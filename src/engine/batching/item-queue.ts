@@ -1,3 +1,5 @@
+import { LinkedList, type ListPlace } from "../linked-list.ts";
+
 /** One request in a {@link ItemQueue}. */
 export interface QueuedItem<I, O> {
   readonly input: I;
@@ -12,8 +14,10 @@ export interface QueuedItem<I, O> {
   cancelled: boolean;
   /** Told when it is cancelled while it runs. */
   onCancel: (() => void) | undefined;
-  readonly resolve: (output: O) => void;
-  readonly reject: (reason: unknown) => void;
+  /** Where it waits; the queue's own. */
+  place: ListPlace<QueuedItem<I, O>> | undefined;
+  resolve(output: O): void;
+  reject(reason: unknown): void;
 }
 
 /** What could leave now, and what keeps it from growing. */
@@ -23,13 +27,16 @@ export interface Candidate<I, O> {
   readonly closedBy: "rows" | "key" | undefined;
 }
 
+const none: readonly never[] = [];
+
 /** Requests by priority, first come, first served within each. Adding, and leaving from anywhere, take constant time. */
 export class ItemQueue<I, O> {
-  readonly #levels = new Map<number, Set<QueuedItem<I, O>>>();
+  readonly #levels = new Map<number, LinkedList<QueuedItem<I, O>>>();
   #order: readonly number[] = [];
   #size = 0;
-  /** How many have a deadline: with none, nobody is looked at for being late. */
-  #dated = 0;
+  readonly #scratch: QueuedItem<I, O>[] = [];
+  /** Nobody is late before: as deadlines are seldom reached, those who wait need not be looked at each time. */
+  #earliest = Infinity;
 
   get size(): number {
     return this.#size;
@@ -38,12 +45,12 @@ export class ItemQueue<I, O> {
   add(item: QueuedItem<I, O>): void {
     let level = this.#levels.get(item.priority);
     if (level === undefined) {
-      this.#levels.set(item.priority, (level = new Set()));
+      this.#levels.set(item.priority, (level = new LinkedList()));
       this.#order = [...this.#levels.keys()].sort((a, b) => a - b);
     }
-    level.add(item);
+    item.place = level.add(item);
     this.#size += 1;
-    if (item.deadline !== Infinity) this.#dated += 1;
+    if (item.deadline < this.#earliest) this.#earliest = item.deadline;
   }
 
   /** Puts items before all others of their priority. */
@@ -57,36 +64,41 @@ export class ItemQueue<I, O> {
   }
 
   delete(item: QueuedItem<I, O>): boolean {
+    const { place } = item;
     const level = this.#levels.get(item.priority);
-    const found = level?.delete(item) ?? false;
-    if (found) {
-      // Priorities may be any numbers, and a client's: an empty level must not stay. That of most stays, for the next one.
-      if (level?.size === 0 && item.priority !== 0) {
-        this.#levels.delete(item.priority);
-        this.#order = this.#order.filter((priority) => priority !== item.priority);
-      }
-      this.#size -= 1;
-      if (item.deadline !== Infinity) this.#dated -= 1;
+    if (place === undefined || level === undefined) return false;
+    level.remove(place);
+    item.place = undefined;
+    // Priorities may be any numbers, and a client's: an empty level must not stay. That of most stays, for the next one.
+    if (level.size === 0 && item.priority !== 0) {
+      this.#levels.delete(item.priority);
+      this.#order = this.#order.filter((priority) => priority !== item.priority);
     }
-    return found;
+    this.#size -= 1;
+    return true;
   }
 
   /** Takes out those whose time is over. */
   takeLate(now: number): readonly QueuedItem<I, O>[] {
-    if (this.#dated === 0) return [];
+    if (now < this.#earliest) return none;
     const late: QueuedItem<I, O>[] = [];
-    for (const item of this.#items()) if (item.deadline <= now) late.push(item);
+    this.#earliest = Infinity;
+    for (const item of this.#items()) {
+      if (item.deadline <= now) late.push(item);
+      else if (item.deadline < this.#earliest) this.#earliest = item.deadline;
+    }
     for (const item of late) this.delete(item);
     return late;
   }
 
   /** The next batch as it stands: from the first request on, those that share its key and fit. */
   candidate(maxRows: number): Candidate<I, O> {
-    const items: QueuedItem<I, O>[] = [];
+    const items = this.#scratch;
+    items.length = 0;
     let rows = 0;
     let closedBy: Candidate<I, O>["closedBy"];
+    let first: QueuedItem<I, O> | undefined;
     for (const item of this.#items()) {
-      const [first] = items;
       if (first !== undefined) {
         if (first.alone || item.alone || item.key !== first.key) {
           closedBy ??= "key";
@@ -97,11 +109,15 @@ export class ItemQueue<I, O> {
           break;
         }
       }
+      first ??= item;
       items.push(item);
       rows += item.rows;
       if (rows >= maxRows) break;
     }
-    return { items, rows, closedBy };
+    // What slice makes is young, whatever V8 thinks of literals (see ListPlace): it lives as long as the batch, and holds all its requests.
+    const taken = items.slice();
+    items.length = 0;
+    return { items: taken, rows, closedBy };
   }
 
   *#items(): Generator<QueuedItem<I, O>> {

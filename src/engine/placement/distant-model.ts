@@ -3,6 +3,7 @@ import type { Model, ModelRunOptions } from "../../model/model.ts";
 import type { AnyBatcher, GatheredRun } from "../../service/batcher.ts";
 import { CallContext } from "../../service/call-context.ts";
 import type { NamedArrays } from "../../tensor/named-arrays.ts";
+import { Slots } from "../slots.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 import { packArrays, unpackArrays } from "./plain-arrays.ts";
 
@@ -16,8 +17,7 @@ export class DistantModel {
   readonly model: Model;
   readonly #send: (message: FromWorker, transfer: readonly ArrayBuffer[]) => void;
   readonly #callOf: (context: CallContext) => number | undefined;
-  readonly #runs = new Map<number, PendingRun>();
-  #nextRun = 1;
+  readonly #runs = new Slots<PendingRun>();
 
   /** @param callOf - the number of a call that runs here */
   constructor(
@@ -48,8 +48,7 @@ export class DistantModel {
 
   #run(inputs: NamedArrays, { context, priority }: ModelRunOptions = {}): Promise<NamedArrays> {
     return new Promise((resolve, reject) => {
-      const run = this.#nextRun++;
-      this.#runs.set(run, { resolve, reject });
+      const run = this.#runs.add({ resolve, reject });
       try {
         const { arrays, transfer } = packArrays(inputs, false);
         const id = context instanceof CallContext ? this.#callOf(context) : undefined;

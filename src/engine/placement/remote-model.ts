@@ -2,6 +2,7 @@ import { ServableError, errorFromData, type ErrorData } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
 import type { NamedArrays } from "../../tensor/named-arrays.ts";
 import type { RunningBatch } from "../batching/dynamic-batcher.ts";
+import { Slots } from "../slots.ts";
 import { packArrays, unpackArrays, type PlainArrays } from "./plain-arrays.ts";
 import { longestTimerMs } from "./stuck-watch.ts";
 import { WorkerHost, type WorkerStart } from "./worker-host.ts";
@@ -22,13 +23,20 @@ export type FromModel =
   | { readonly type: "outputs"; readonly id: number; readonly outputs: PlainArrays }
   | { readonly type: "error"; readonly id: number; readonly error: ErrorData };
 
-interface PendingRun {
+/** Of a class, as a `ListPlace` is: it holds a whole batch. */
+class PendingRun {
   readonly resolve: (outputs: NamedArrays) => void;
   readonly reject: (error: ServableError) => void;
-  /** Runs until the run is given up, then until the worker is killed for it. */
-  timer: NodeJS.Timeout | undefined;
   /** Or to warm the worker up: one that never does more than that has not proved itself. */
   readonly isForRequests: boolean;
+  /** Runs until the run is given up, then until the worker is killed for it. */
+  timer: NodeJS.Timeout | undefined;
+
+  constructor(resolve: PendingRun["resolve"], reject: PendingRun["reject"], isForRequests: boolean) {
+    this.resolve = resolve;
+    this.reject = reject;
+    this.isForRequests = isForRequests;
+  }
 }
 
 /** What a {@link RemoteModel} is started as. */
@@ -44,10 +52,9 @@ export class RemoteModel {
   /** What the model says of itself; empty until it is loaded. */
   specs: ModelSpecs = { inputs: [], outputs: [] };
   readonly #host: WorkerHost<ToModel, FromModel>;
-  readonly #runs = new Map<number, PendingRun>();
+  readonly #runs = new Slots<PendingRun>();
   readonly #killAfterMs: number;
   readonly #longestRunMs: number;
-  #nextId = 1;
 
   /** @param onExit - called when the worker is gone, with the reason */
   constructor(start: ModelStart, onExit: (reason: string) => void) {
@@ -103,9 +110,8 @@ export class RemoteModel {
    */
   run(inputs: NamedArrays, owned: boolean, batch?: RunningBatch): Promise<NamedArrays> {
     return new Promise((resolve, reject) => {
-      const id = this.#nextId++;
-      const pending: PendingRun = { resolve, reject, timer: undefined, isForRequests: batch !== undefined };
-      this.#runs.set(id, pending);
+      const pending = new PendingRun(resolve, reject, batch !== undefined);
+      const id = this.#runs.add(pending);
       if (batch !== undefined) this.#follow(id, pending, batch);
       try {
         if (this.#host.gone) throw new ServableError("worker_crashed", "The worker that was to run the model is gone.", { stage: "call" });

@@ -3,6 +3,7 @@ import type { CallContext, StageTime } from "../../service/call-context.ts";
 import { abortError } from "../../service/call-context.ts";
 import type { ModelRunOptions } from "../../model/model.ts";
 import type { NamedArrays } from "../../tensor/named-arrays.ts";
+import { Slots } from "../slots.ts";
 import { packArrays, unpackArrays } from "./plain-arrays.ts";
 import type { EncodedRequest, EncodedResponse } from "../../service/full-service.ts";
 import { packBytes } from "./pack-bytes.ts";
@@ -34,10 +35,9 @@ export class RemoteService {
   finishedARequest = false;
   readonly #host: WorkerHost<ToWorker, FromWorker>;
   readonly #watch: StuckWatch | undefined;
-  readonly #calls = new Map<number, PendingCall>();
+  readonly #calls = new Slots<PendingCall>();
   readonly #runModel: RunModel | undefined;
   readonly #worker: number;
-  #nextId = 1;
 
   /**
    * @param onExit - called when the worker is gone, with the reason
@@ -99,7 +99,6 @@ export class RemoteService {
 
   call(request: EncodedRequest, context: CallContext): Promise<EncodedResponse> {
     return new Promise((resolve, reject) => {
-      const id = this.#nextId++;
       const { body } = request;
       const whole = body instanceof Uint8Array ? packBytes(body, true) : undefined;
       const input = body instanceof Uint8Array ? undefined : body[Symbol.asyncIterator]();
@@ -108,7 +107,7 @@ export class RemoteService {
         this.#watch?.gaveUp(call);
       };
       const call: PendingCall = { context, resolve, reject, onAbort, input, stream: undefined, begun: false, untold: false };
-      this.#calls.set(id, call);
+      const id = this.#calls.add(call);
       context.watchAbort(onAbort);
       try {
         if (this.#host.gone)

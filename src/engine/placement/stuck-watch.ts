@@ -14,7 +14,7 @@ export interface WatchedCall {
 /** What a {@link StuckWatch} watches. */
 export interface StuckWatchOptions {
   /** What is in the worker, in the order in which it was sent there. */
-  readonly calls: ReadonlyMap<number, WatchedCall>;
+  readonly calls: { values(): Iterable<WatchedCall> };
   readonly killAfterMs: number;
   readonly kill: (why: string) => void;
   /** Called when the worker is not `blocked` any more. */

@@ -1,5 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import { ServableError } from "../../errors.ts";
+import type { ServableError } from "../../errors.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
 import type { HttpAnswer } from "./call.ts";

@@ -25,7 +25,6 @@ class Exchange {
   readonly #definition: AnyServiceDefinition;
   readonly #call: HttpCall;
   readonly #deliver: Deliver;
-  readonly #since = performance.now();
   #answer: Answer | undefined;
   #execution: Execution | undefined;
 
@@ -98,7 +97,8 @@ class Exchange {
   #fail(thrown: unknown): void {
     const error = toWireError(thrown);
     const { requestId } = this.#call;
-    if (this.#execution === undefined) this.#engine.refused(requestId, this.#definition.name, error, performance.now() - this.#since);
+    // What is refused before its admission is refused at once.
+    if (this.#execution === undefined) this.#engine.refused(requestId, this.#definition.name, error, 0);
     else this.#execution.fail(error);
     this.#deliver(problemAnswer(error, requestId));
   }
