@@ -1,7 +1,8 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Server, makeFolder, removeFolder, runCli, servicesModule, type CommandOptions } from "./support.ts";
+import { builtFixture } from "../support/fixtures.ts";
+import { Server, makeFolder, removeFolder, runCli, type CommandOptions } from "./support.ts";
 
 let folder: string;
 let server: Server;
@@ -9,7 +10,7 @@ let url: string;
 
 beforeAll(async () => {
   folder = await makeFolder();
-  server = new Server(["serve", servicesModule, "--port", "0"]);
+  server = new Server(["serve", builtFixture("test/cli/services.ts"), "--port", "0"]);
   url = await server.url();
 });
 afterAll(async () => {

@@ -2,13 +2,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
 import type { ServicePolicy } from "servable";
 import { HttpRuntime, type HttpRuntimeOptions, type WorkerEvent } from "servable/http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { builtFixture } from "../support/fixtures.ts";
 import { keepLog, openRaw, problemOf, serve, until, type LogLine, type Serving } from "../support/serving.ts";
 
-const module = new URL("../fixtures/worker-services.ts", import.meta.url).href;
-const crashLoop = new URL("../fixtures/crash-loop.ts", import.meta.url).href;
+const module = pathToFileURL(builtFixture("test/fixtures/worker-services.ts")).href;
+const crashLoop = pathToFileURL(builtFixture("test/fixtures/crash-loop.ts")).href;
 
 interface Seeing {
   readonly server: Serving;
