@@ -83,7 +83,7 @@ async function call(name: string, json: string | undefined, flags: CallFlags): P
 
 /** Where nobody listens, what to do about it. */
 function withHint(thrown: unknown, url: string, flags: CallFlags): unknown {
-  if (!ServableError.isInstance(thrown) || thrown.code !== "unavailable" || !/ECONNREFUSED/.test(thrown.message)) return thrown;
+  if (!ServableError.isInstance(thrown) || thrown.code !== "unavailable" || !thrown.message.includes("ECONNREFUSED")) return thrown;
   const other = flags.url === undefined ? "or say with --url where it runs" : "or another --url";
   const message = `${thrown.message}. Nothing serves at ${url}: start it (servable serve ./service.ts), ${other}.`;
   return new ServableError(thrown.code, message, { cause: thrown, requestId: thrown.requestId });

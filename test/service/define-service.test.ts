@@ -23,6 +23,7 @@ describe("types", () => {
       },
     });
     expectTypeOf<Types<typeof service>["wire"]["input"]>().toEqualTypeOf<string[]>();
+    expect(service.name).toBe("rows");
     defineService({
       name: "wrong",
       request: { mediaTypes: ["text/csv"], deserialize: ({ body }) => body.length },

@@ -9,7 +9,8 @@ import { builtFixture, fixtures, root } from "./fixtures.ts";
 
 const compilerOptions = { module: ModuleKind.ESNext, target: ScriptTarget.ES2023, inlineSourceMap: true, inlineSources: true };
 
-export default async function buildFixtures(): Promise<void> {
+/** Called by vitest before all tests. */
+export async function setup(): Promise<void> {
   for (const fixture of fixtures) {
     const fileName = path.join(root, fixture);
     const { outputText } = transpileModule(await readFile(fileName, "utf8"), { compilerOptions, fileName });
