@@ -50,8 +50,9 @@ export function addCall(program: Command): void {
 
 async function call(name: string, json: string | undefined, flags: CallFlags): Promise<void> {
   const input = await readInput(json, flags);
+  const url = flags.url ?? process.env.SERVABLE_URL ?? defaultUrl;
   let mediaType = "";
-  const client = createClient<AnyService>(flags.url ?? process.env.SERVABLE_URL ?? defaultUrl, {
+  const client = createClient<AnyService>(url, {
     token: flags.token ?? process.env.SERVABLE_TOKEN,
     // A Blob would write its type in lower case, and spoil the boundary of a form.
     headers: { ...(flags.contentType !== undefined && { "content-type": flags.contentType }), ...flags.header },
@@ -73,9 +74,19 @@ async function call(name: string, json: string | undefined, flags: CallFlags): P
   const output = new Output(flags.output);
   try {
     for await (const item of method(input)) await output.write(await encode(item, mediaType, flags.pretty === true), isBinary(item));
+  } catch (thrown) {
+    throw withHint(thrown, url, flags);
   } finally {
     await output.close();
   }
+}
+
+/** Where nobody listens, what to do about it. */
+function withHint(thrown: unknown, url: string, flags: CallFlags): unknown {
+  if (!ServableError.isInstance(thrown) || thrown.code !== "unavailable" || !thrown.message.includes("ECONNREFUSED")) return thrown;
+  const other = flags.url === undefined ? "or say with --url where it runs" : "or another --url";
+  const message = `${thrown.message}. Nothing serves at ${url}: start it (servable serve ./service.ts), ${other}.`;
+  return new ServableError(thrown.code, message, { cause: thrown, requestId: thrown.requestId });
 }
 
 /** Collects an answer in a file, or hands it on to standard output as it comes. */

@@ -12,6 +12,7 @@ import type { ResolvedPolicy } from "./policy.ts";
 import type { EngineLogger, Observer, RequestEvent } from "./observer.ts";
 import { keepRequestsYoung } from "./young-memory.ts";
 import type { PlacementStatus } from "./placement/placement.ts";
+import { requestLog } from "./request-log.ts";
 
 /** A service to run: a definition, a class of services, a {@link LoaderSpec}, or one of these with a policy of its own. */
 export type ServiceSource = AnyServiceDefinition | ServiceLoader | LoaderSpec | (new () => object) | ServiceEntry;
@@ -182,7 +183,7 @@ export class Engine {
       requestId,
       expiresAt: now + timeoutMs,
       metadata: options.metadata,
-      log: () => hosted.log.child({ requestId }),
+      log: () => requestLog(hosted.log.child({ requestId })),
     });
     return new Execution(hosted, context, timeoutMs, now);
   }

@@ -37,8 +37,9 @@ export interface DefineServiceOptions<
   readonly name: N;
   readonly input?: S;
   readonly output?: T;
-  readonly request?: Q;
-  readonly response?: P;
+  // With Q alone, the parameters of a handler that is written here would have no types.
+  readonly request?: Q | RequestOption;
+  readonly response?: P | ResponseOption;
   /** Loads what calls need, once per place where the service runs; what it gives is `context.state`. */
   readonly setup?: (context: SetupContext) => MaybePromise<State>;
   /** Answers one request. */

@@ -24,8 +24,8 @@ export interface ModelServiceInfo<
   readonly name: N;
   readonly input?: S;
   readonly output?: T;
-  readonly request?: Q;
-  readonly response?: P;
+  readonly request?: Q | RequestOption;
+  readonly response?: P | ResponseOption;
   /** Loads the model; called once per place where it runs. */
   readonly model: ModelLoader;
 }

@@ -159,8 +159,8 @@ export interface DefinePipelineOptions<
   readonly name: N;
   readonly input?: S;
   readonly output?: T;
-  readonly request?: Q;
-  readonly response?: P;
+  readonly request?: Q | RequestOption;
+  readonly response?: P | ResponseOption;
   /** The services, in order. */
   readonly steps: L & FittingSteps<L>;
 }

@@ -1,7 +1,8 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Server, makeFolder, removeFolder, runCli, servicesModule, type CommandOptions } from "./support.ts";
+import { builtFixture } from "../support/fixtures.ts";
+import { Server, makeFolder, removeFolder, runCli, type CommandOptions } from "./support.ts";
 
 let folder: string;
 let server: Server;
@@ -9,7 +10,7 @@ let url: string;
 
 beforeAll(async () => {
   folder = await makeFolder();
-  server = new Server(["serve", servicesModule, "--port", "0"]);
+  server = new Server(["serve", builtFixture("test/cli/services.ts"), "--port", "0"]);
   url = await server.url();
 });
 afterAll(async () => {
@@ -74,7 +75,12 @@ describe("servable call says in one line what went wrong", () => {
   test.each([
     ["an unknown service", ["nope"], /^servable: not_found: There is no service 'nope'\. There is: .*double/, 1],
     ["a type that it does not take", ["double", "x", "--content-type", "text/plain"], /^servable: unsupported_media_type: /, 1],
-    ["nobody there", ["double", "--url", "http://127.0.0.1:9/"], /^servable: unavailable: Could not reach http:\/\/127\.0\.0\.1:9/, 1],
+    [
+      "nobody there",
+      ["double", "--url", "http://127.0.0.1:2/"],
+      /^servable: unavailable: Could not reach http:\/\/127\.0\.0\.1:2: .*start it \(servable serve .*--url\.$/m,
+      1,
+    ],
     ["no JSON", ["double", "{x:1}"], /^servable: The input is not JSON: .*Quote it for your shell/, 2],
     ["no JSON on standard input", ["double", "-"], /^servable: Standard input is not JSON/, 2],
     ["no file", ["double", "@none.json"], /^servable: The file none\.json can't be read: ENOENT/, 2],

@@ -178,6 +178,12 @@ describe("flags that are wrong", () => {
     expect(stderr).toMatch(text);
   });
 
+  test("a repository that is not there is named", async () => {
+    const { code, stderr, stdout } = await runCli(["models", "--model-repository", join(folder, "nowhere")]);
+    expect([code, stdout]).toEqual([1, ""]);
+    expect(stderr).toMatch(/^servable: There is no folder .*nowhere; a model repository is a folder of models.*\n$/);
+  });
+
   test("an address off this machine needs a token, or permission", async () => {
     const { code, stderr } = await runCli(["models", "--model-repository", good, "--http-address=0.0.0.0"]);
     expect(code).toBe(1);

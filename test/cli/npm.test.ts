@@ -3,7 +3,8 @@ import { writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { Server, makeFolder, post, removeFolder, servicesModule, untilExists } from "./support.ts";
+import { builtFixture } from "../support/fixtures.ts";
+import { Server, makeFolder, post, removeFolder, untilExists } from "./support.ts";
 
 describe("a server whose npm is killed", () => {
   interface Pids {
@@ -18,10 +19,10 @@ describe("a server whose npm is killed", () => {
     started = [];
     const lines = [
       'import { defineService } from "servable";',
-      `export { wait } from ${JSON.stringify(servicesModule)};`,
+      `export { wait } from ${JSON.stringify(builtFixture("test/cli/services.ts"))};`,
       'export const pids = defineService({ name: "pids", call: () => ({ pid: process.pid, parent: process.ppid }) });',
     ];
-    await writeFile(join(folder, "some.ts"), lines.join("\n"));
+    await writeFile(join(folder, "some.mjs"), lines.join("\n"));
   });
   afterEach(async () => {
     for (const { shelled, pids } of started) if (!shelled.hasExited) pids.forEach(endAtOnce);
@@ -30,7 +31,7 @@ describe("a server whose npm is killed", () => {
   });
 
   async function start(env: Readonly<Record<string, string>>, ...flags: string[]): Promise<{ shelled: Server; url: string }> {
-    const shelled = new Server(["serve", "some.ts", "--port", "0", ...flags], { cwd: folder, env, underShell: true });
+    const shelled = new Server(["serve", "some.mjs", "--port", "0", ...flags], { cwd: folder, env, underShell: true });
     const at = await shelled.url();
     const { pid, parent } = (await post(`${at}/pids`, null)).body as Pids;
     // Without a supervisor the parent is the shell.

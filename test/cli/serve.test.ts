@@ -3,8 +3,10 @@ import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { builtFixture } from "../support/fixtures.ts";
 import { Server, makeFolder, post, removeFolder, root, runCli, servicesModule } from "./support.ts";
 
+const builtServices = builtFixture("test/cli/services.ts");
 let folder: string;
 let servers: Server[];
 
@@ -49,8 +51,8 @@ describe("servable serve", () => {
   });
 
   test("says so where --workers has no effect, however little it is to log", async () => {
-    await writeFile(join(folder, "some.ts"), `export { double, hello, spin } from ${JSON.stringify(servicesModule)};\n`);
-    const server = serve("some.ts", "--workers", "2", "--log-level", "error");
+    await writeFile(join(folder, "some.mjs"), `export { double, hello, spin } from ${JSON.stringify(builtServices)};\n`);
+    const server = serve("some.mjs", "--workers", "2", "--log-level", "error");
     await server.until(() => server.stderr.includes("\n"));
     expect(server.stderr).toBe(
       "servable: workers has no effect on a service that runs inline (double, hello); ask for placement thread or process, too.\n",
@@ -59,7 +61,7 @@ describe("servable serve", () => {
   });
 
   test("tells a person where it is, what runs, and a command to try", async () => {
-    const server = serve(servicesModule, "--log-format", "pretty");
+    const server = serve(builtServices, "--log-format", "pretty");
     await server.until(() => server.stdout.includes("Press Ctrl+C to stop."));
     expect(server.stdout).toMatch(/Ready on\s+http:\/\/127\.0\.0\.1:\d+\n/);
     expect(server.stdout).toMatch(/^ {2}double +POST \/double +inline$/m);
@@ -77,7 +79,7 @@ describe("servable serve", () => {
 
   test("asks for a token where it has a token file", async () => {
     await writeFile(join(folder, "tokens"), "secret\n");
-    const url = await serve(servicesModule, "--token-file", "tokens").url();
+    const url = await serve(builtServices, "--token-file", "tokens").url();
     expect((await post(`${url}/hello`, null)).status).toBe(401);
     const call = await runCli(["call", "hello", "--url", url], { env: { SERVABLE_TOKEN: "secret" } });
     expect(call).toMatchObject({ code: 0, stdout: '"hello"\n' });

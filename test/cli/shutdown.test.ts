@@ -1,7 +1,8 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { Server, makeFolder, post, removeFolder, servicesModule, untilExists } from "./support.ts";
+import { builtFixture } from "../support/fixtures.ts";
+import { Server, makeFolder, post, removeFolder, untilExists } from "./support.ts";
 
 let folder: string;
 let server: Server;
@@ -9,7 +10,7 @@ let url: string;
 
 beforeEach(async () => {
   folder = await makeFolder();
-  server = new Server(["serve", servicesModule, "--port", "0"]);
+  server = new Server(["serve", builtFixture("test/cli/services.ts"), "--port", "0"]);
   url = await server.url();
 });
 afterEach(async () => {
@@ -59,7 +60,7 @@ describe("a server that is asked to end", () => {
 
   test("cuts off what outlives the grace time, and does not call that success", async () => {
     await server.stop();
-    server = new Server(["serve", servicesModule, "--port", "0", "--grace-ms", "50"]);
+    server = new Server(["serve", builtFixture("test/cli/services.ts"), "--port", "0", "--grace-ms", "50"]);
     url = await server.url();
     const answer = post(`${url}/wait`, { folder });
     await untilExists(join(folder, "begun"), server);

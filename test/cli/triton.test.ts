@@ -192,7 +192,7 @@ describe("servable triton types", () => {
     for (const [args, code, reason] of [
       [[], 2, "Say whose types"],
       [["models", "--url", "http://127.0.0.1:1"], 2, "Say whose types"],
-      [["nowhere"], 1, "does not exist"],
+      [["nowhere"], 1, "There is no folder"],
       [["models"], 1, "The model 'cut' would not load"],
       [["py"], 1, "its tensors are only known when it is loaded"],
       [["--url", "http://127.0.0.1:1"], 1, "127.0.0.1:1"],

@@ -1,4 +1,3 @@
-import { fileURLToPath } from "node:url";
 import { threadId } from "node:worker_threads";
 import { afterEach, describe, expect, test } from "vitest";
 import { defineService } from "servable";
@@ -8,8 +7,9 @@ import { createLogger } from "servable/http";
 import { callService } from "servable/testing";
 import { z } from "zod";
 import { batched, lengths, type padded, single, type staged, type warmed } from "../fixtures/inference-services.ts";
+import { builtFixture } from "../support/fixtures.ts";
 
-const module = fileURLToPath(new URL("../fixtures/inference-services.ts", import.meta.url));
+const module = builtFixture("test/fixtures/inference-services.ts");
 let runtime: HttpRuntime | undefined;
 afterEach(async () => runtime?.stop());
 

@@ -4,6 +4,7 @@ import type { HttpRuntimeOptions, WorkerEvent } from "servable/http";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Server } from "../cli/support.ts";
 import { problemOf, serve, until, type Serving } from "../support/serving.ts";
+import { sized } from "../support/sizes.ts";
 
 const module = fileURLToPath(new URL("../fixtures/process-services.mjs", import.meta.url));
 
@@ -30,14 +31,15 @@ function lives(pid: number): boolean {
 }
 
 describe("a process that is killed from outside", () => {
-  test("50 times under load: everybody gets an answer, only what was in it fails", { timeout: 120_000 }, async () => {
+  const kills = sized(15, 50);
+  test(`${kills} times under load: everybody gets an answer, only what was in it fails`, { timeout: 120_000 }, async () => {
     const { server, changes, ...seeing } = await start("work", { workers: 2 });
     const killed = new Set<number>();
     const answered = new Set<number>();
     const outcomes = new Map<string, "ok" | "worker_crashed">();
     let next = 0;
     const client = async (): Promise<void> => {
-      while (killed.size < 50) {
+      while (killed.size < kills) {
         const id = `load-${next++}`;
         const response = await server.post("/work", "3", { "x-request-id": id });
         if (response.status === 200) {
@@ -50,7 +52,7 @@ describe("a process that is killed from outside", () => {
       }
     };
     const killer = async (): Promise<void> => {
-      while (killed.size < 50) {
+      while (killed.size < kills) {
         // One that has answered is in use, and has more in hand.
         const pid = [...answered].find((candidate) => !killed.has(candidate));
         if (pid !== undefined) {
@@ -61,13 +63,13 @@ describe("a process that is killed from outside", () => {
       }
     };
     await Promise.all([killer(), ...Array.from({ length: 12 }, client)]);
-    await until(() => changes.filter(({ change }) => change === "crashed").length === 50, "the last crash");
+    await until(() => changes.filter(({ change }) => change === "crashed").length === kills, "the last crash");
     await until(() => server.runtime.status?.services.work?.ready === 2, "the last workers");
 
     expect(outcomes.size).toBe(next);
     const failed = [...outcomes].filter(([, outcome]) => outcome === "worker_crashed").map(([id]) => id);
     expect(failed.length).toBeGreaterThan(0);
-    expect(failed.length).toBeLessThanOrEqual(50 * 12);
+    expect(failed.length).toBeLessThanOrEqual(kills * 12);
     const begunIn = new Map(
       server.lines.filter(({ message }) => message === "begun").map(({ fields }) => [fields.requestId, fields.pid as number]),
     );

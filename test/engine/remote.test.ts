@@ -1,5 +1,5 @@
 /** What the engine holds of one worker: the built one, as workers are. */
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import { afterEach, describe, expect, test } from "vitest";
 import { InferencePlacement } from "../../dist/engine/placement/inference.js";
 import { RemoteModel } from "../../dist/engine/placement/remote-model.js";
@@ -8,9 +8,10 @@ import { resolvePolicy } from "../../dist/engine/policy.js";
 import { CallContext } from "../../dist/service/call-context.js";
 import { ServiceLoader } from "../../dist/service/loader.js";
 import { ServableError, Tensor, type NamedArrays } from "servable";
+import { builtFixture } from "../support/fixtures.ts";
 import { keepLog, until } from "../support/serving.ts";
 
-const module = pathToFileURL(fileURLToPath(new URL("../fixtures/waiting-services.ts", import.meta.url))).href;
+const module = pathToFileURL(builtFixture("test/fixtures/waiting-services.ts")).href;
 const stops: (() => Promise<void>)[] = [];
 afterEach(async () => {
   await Promise.all(stops.splice(0).map((stop) => stop()));

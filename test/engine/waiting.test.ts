@@ -1,10 +1,10 @@
-import { fileURLToPath } from "node:url";
 import type { Placement } from "servable";
 import type { BatchRunEvent, HttpRuntimeOptions, WorkerEvent } from "servable/http";
 import { describe, expect, test } from "vitest";
+import { builtFixture } from "../support/fixtures.ts";
 import { problemOf, serve, until, type Serving } from "../support/serving.ts";
 
-const module = fileURLToPath(new URL("../fixtures/waiting-services.ts", import.meta.url));
+const module = builtFixture("test/fixtures/waiting-services.ts");
 
 interface Seeing extends AsyncDisposable {
   readonly server: Serving;

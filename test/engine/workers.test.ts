@@ -2,13 +2,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
 import type { ServicePolicy } from "servable";
 import { HttpRuntime, type HttpRuntimeOptions, type WorkerEvent } from "servable/http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { builtFixture } from "../support/fixtures.ts";
 import { keepLog, openRaw, problemOf, serve, until, type LogLine, type Serving } from "../support/serving.ts";
 
-const module = new URL("../fixtures/worker-services.ts", import.meta.url).href;
-const crashLoop = new URL("../fixtures/crash-loop.ts", import.meta.url).href;
+const module = pathToFileURL(builtFixture("test/fixtures/worker-services.ts")).href;
+const crashLoop = pathToFileURL(builtFixture("test/fixtures/crash-loop.ts")).href;
 
 interface Seeing {
   readonly server: Serving;
@@ -76,14 +78,15 @@ describe.each(["thread", "process"] as const)("in a %s:", (placement) => {
 
     test("its log lines carry service and request, whatever they hold", async () => {
       await server.post("/trouble", '"log"', { "x-request-id": "log-1" });
-      await until(() => server.lines.some(({ message }) => message === "disguised"), "the lines");
+      await until(() => server.lines.some(({ level, fields }) => level === "warn" && fields.requestId === "log-1"), "the lines");
       const lines = server.lines.filter(({ fields }) => fields.requestId === "log-1" && fields.outcome === undefined);
       expect(lines).toMatchObject([
         { level: "info", message: "a line", fields: { service: "trouble", detail: 1, error: expect.stringContaining("logged") as string } },
         { level: "debug", message: "only a text", fields: { service: "trouble" } },
         { level: "error", message: "odd", fields: { service: "trouble" } },
         // The id is the request's, whatever the service says.
-        { level: "info", message: "disguised", fields: { service: "trouble" } },
+        { level: "info", message: "disguised", fields: { service: "trouble", kept: 1 } },
+        { level: "warn", fields: { service: "trouble", err: expect.stringContaining("by itself") as string } },
       ]);
     });
 

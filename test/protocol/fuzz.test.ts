@@ -10,6 +10,7 @@ import { decodeBody, rawBytes } from "../../src/protocol/http/read-text.ts";
 import type { InferInput } from "../../src/protocol/inference.ts";
 import { InferenceError } from "../../src/protocol/inference-error.ts";
 import { bodyOf, failureOf, read, target, withInput } from "./bodies.ts";
+import { sized } from "../support/sizes.ts";
 
 const context = { modelName: "M", requestId: "" };
 
@@ -56,7 +57,7 @@ test("any bytes come through being decoded and encoded again", () => {
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
       expect(Buffer.from(rawBytes(decodeBody(bytes).text) as string)).toEqual(Buffer.from(bytes));
     }),
-    { numRuns: 2000 },
+    { numRuns: sized(500, 2000) },
   );
 });
 
@@ -66,7 +67,7 @@ test("the lenient parser reads JSON as JSON.parse does", () => {
       const lenient = JSON.stringify(parseLenientJson(text), (_key, value: unknown) => (typeof value === "bigint" ? Number(value) : value));
       expect(lenient).toBe(JSON.stringify(JSON.parse(text)));
     }),
-    { numRuns: 1000 },
+    { numRuns: sized(250, 1000) },
   );
 });
 
@@ -87,7 +88,7 @@ test("and refuses what JSON.parse refuses, but for what Triton knows besides", (
       fc.pre(!/\\u[dD]|"[^"]*\n/.test(text));
       expect([text, refused(parseLenientJson)]).toEqual([text, refused(JSON.parse)]);
     }),
-    { numRuns: 5000 },
+    { numRuns: sized(1250, 5000) },
   );
 });
 
@@ -126,7 +127,7 @@ test("a body with any of its bytes changed", () => {
       for (const [at, value] of changes) body[at] = value;
       survives(body, sound.headerLength);
     }),
-    { numRuns: 20_000 },
+    { numRuns: sized(5000, 20_000) },
   );
 });
 
@@ -151,7 +152,7 @@ test("bodies put together out of wrong things", () => {
       survives(written.body, written.headerLength);
       expect(failureOf(() => readGenerateRequest(written.body, target, inputs))).toBeTypeOf("string");
     }),
-    { numRuns: 10_000 },
+    { numRuns: sized(2500, 10_000) },
   );
 });
 
@@ -193,7 +194,7 @@ test("lengths of strings that lie", () => {
       const input: InferInput = { name: "I", dataType: "BYTES", shape: [count], bytes };
       expect(failureOf(() => elementsOf(input, context))).toBeTypeOf("string");
     }),
-    { numRuns: 5000 },
+    { numRuns: sized(1250, 5000) },
   );
 });
 

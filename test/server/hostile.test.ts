@@ -6,6 +6,7 @@ import { InferenceError } from "servable/server";
 import { arrayTypes, dataTypes } from "../../src/tensor/data-type.ts";
 import { identityModel } from "../support/onnx-writer.ts";
 import { serveRepository, type Served } from "./support.ts";
+import { sized } from "../support/sizes.ts";
 
 let served: Served;
 beforeAll(async () => {
@@ -86,7 +87,7 @@ test("requests of any kind", async () => {
         expect((thrown as InferenceError).status).not.toBe("INTERNAL");
       }
     }),
-    { numRuns: 4_000 },
+    { numRuns: sized(1000, 4_000) },
   );
   expect(answered).toBeGreaterThan(0);
   // Nothing is left behind, and what is right still works.

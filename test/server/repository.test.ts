@@ -4,15 +4,18 @@ import { mkdtemp, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { InferRequest } from "servable/server";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { writeOnnx } from "../support/onnx-writer.ts";
 import { failureOf, openRepository, serveRepository, writeFiles, type RepositoryFiles, type Served } from "./support.ts";
 
 // What a load brings along lies in the system's folder for such things; this one is nobody else's.
-process.env.TMPDIR = await mkdtemp(join(tmpdir(), "servable-test-"));
-afterAll(() => rm(tmpdir(), { recursive: true, force: true }));
+beforeAll(async () => void vi.stubEnv("TMPDIR", await mkdtemp(join(tmpdir(), "servable-test-"))));
+afterAll(async () => {
+  await rm(tmpdir(), { recursive: true, force: true });
+  vi.unstubAllEnvs();
+});
 
 /** y = factor · x, of rows of two. */
 const times = (factor: number): Uint8Array =>

@@ -95,7 +95,7 @@ test("without room for it there is none", async () => {
 describe("of a model in TypeScript", () => {
   const counting = (enabled = true): RepositoryFiles => ({
     "m/config.pbtxt": `backend: "typescript" response_cache { enable: ${String(enabled)} }`,
-    "m/1/model.ts": `
+    "m/1/model.mjs": `
       import { ServableError } from "servable";
       import { defineModel } from "servable/server";
       let runs = 0;
@@ -159,7 +159,7 @@ test("a model that is decoupled can't ask for it", async () => {
   const decoupled = `backend: "typescript" model_transaction_policy { decoupled: true } response_cache { enable: true }
     input { name: "x" data_type: TYPE_FP32 dims: [ 1 ] } output { name: "y" data_type: TYPE_FP32 dims: [ 1 ] }`;
   await using served = await openRepository(
-    { "m/config.pbtxt": decoupled, "m/1/model.ts": "export default { async *run() {} };" },
+    { "m/config.pbtxt": decoupled, "m/1/model.mjs": "export default { async *run() {} };" },
     { exitOnError: false, responseCacheBytes: 1_000 },
   );
   await served.server.start();

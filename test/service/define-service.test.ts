@@ -12,6 +12,28 @@ const asNumber: RequestHandler<number, Blob> = { mediaTypes: ["image/*"], deseri
 const asText: ResponseHandler<string, Uint8Array> = { mediaTypes: ["audio/wav"], serialize: (value) => value };
 
 describe("types", () => {
+  test("a handler that is written in place needs no types of its own, and says what call gets", () => {
+    const service = defineService({
+      name: "rows",
+      request: { mediaTypes: ["text/csv"], deserialize: (payload) => Buffer.from(payload.body).toString().split(",") },
+      response: [{ mediaTypes: ["text/plain"], serialize: (value: number, { mediaType }) => `${mediaType} ${value}` }],
+      call: (rows) => {
+        expectTypeOf(rows).toEqualTypeOf<string[]>();
+        return rows.length;
+      },
+    });
+    expectTypeOf<Types<typeof service>["wire"]["input"]>().toEqualTypeOf<string[]>();
+    expect(service.name).toBe("rows");
+    defineService({
+      name: "wrong",
+      request: { mediaTypes: ["text/csv"], deserialize: ({ body }) => body.length },
+      // @ts-expect-error a number is not of several
+      call: (size) => size.length as unknown,
+    });
+    // @ts-expect-error these are no media types
+    defineService({ name: "wrong", request: { mediaTypes: 3, deserialize: () => 1 }, call: () => 1 });
+  });
+
   test("a service's follow from its schemas", () => {
     const double = defineService({
       name: "double",

@@ -7,10 +7,16 @@ import { createReadStream } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { sized } from "../support/sizes.ts";
 import { withFolder, withServer } from "./support.ts";
 
 const run = promisify(execFile);
 const script = fileURLToPath(new URL("large-child.mjs", import.meta.url));
+
+/** In MiB. */
+const size = sized(96, 200);
+/** Less than the artifact has, which is in two more files, too, and goes over the wire twice. */
+const mostGrowthMiB = sized(80, 120);
 
 interface Measured {
   readonly uri: string;
@@ -20,20 +26,19 @@ interface Measured {
 }
 
 async function measure(storage: string, folder: string): Promise<Measured> {
-  // With memory for a tenth of what is moved.
-  const { stdout } = await run(process.execPath, ["--max-old-space-size=48", script, storage, folder, "200"], { timeout: 110_000 });
+  const { stdout } = await run(process.execPath, ["--max-old-space-size=48", script, storage, folder, String(size)], { timeout: 110_000 });
   return JSON.parse(stdout) as Measured;
 }
 
-test("200 MiB through a folder, in constant memory", async () => {
+test(`${size} MiB through a folder, in constant memory`, async () => {
   await withFolder(async (folder) => {
     const { growthMiB, bytes, same } = await measure(path.join(folder, "storage"), folder);
-    expect([bytes > 200 * 1024 ** 2, same]).toEqual([true, true]);
-    expect(growthMiB).toBeLessThan(120);
+    expect([bytes > size * 1024 ** 2, same]).toEqual([true, true]);
+    expect(growthMiB).toBeLessThan(mostGrowthMiB);
   });
 }, 120_000);
 
-test("200 MiB over HTTP, in constant memory", async () => {
+test(`${size} MiB over HTTP, in constant memory`, async () => {
   await withFolder(async (folder) => {
     const place = path.join(folder, "kept");
     await withServer(
@@ -51,8 +56,8 @@ test("200 MiB over HTTP, in constant memory", async () => {
       },
       async (url) => {
         const { growthMiB, bytes, same } = await measure(url, folder);
-        expect([bytes > 200 * 1024 ** 2, same]).toEqual([true, true]);
-        expect(growthMiB).toBeLessThan(120);
+        expect([bytes > size * 1024 ** 2, same]).toEqual([true, true]);
+        expect(growthMiB).toBeLessThan(mostGrowthMiB);
       },
     );
   });

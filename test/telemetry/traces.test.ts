@@ -3,7 +3,9 @@ import { W3CTraceContextPropagator } from "@opentelemetry/core";
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor, type ReadableSpan } from "@opentelemetry/sdk-trace-base";
 import { defineService } from "servable";
 import { HttpRuntime, requestTraces } from "servable/http";
+import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { builtFixture } from "../support/fixtures.ts";
 
 const exporter = new InMemorySpanExporter();
 const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });
@@ -17,7 +19,7 @@ const fail = defineService({
     throw new Error("inside");
   },
 });
-const onThread = { module: new URL("../fixtures/worker-services.ts", import.meta.url).href, export: "double" };
+const onThread = { module: pathToFileURL(builtFixture("test/fixtures/worker-services.ts")).href, export: "double" };
 const runtime = new HttpRuntime({
   services: [think, fail, { service: onThread, policy: { placement: "thread" } }],
   port: 0,

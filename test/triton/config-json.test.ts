@@ -8,6 +8,7 @@ import { modelConfigToJson } from "../../src/triton/config-to-json.ts";
 import { isMessageKind, type MessageType } from "../../src/triton/fields.ts";
 import type { ModelConfig } from "../../src/triton/model-config.ts";
 import { anyConfig } from "./config-arbitrary.ts";
+import { sized } from "../support/sizes.ts";
 
 /** Without what proto3 can't tell from nothing: scalars at their defaults. */
 function withoutDefaults(type: MessageType, message: object): object {
@@ -117,8 +118,8 @@ describe("whatever it gets, it answers with a configuration or with its own erro
   };
 
   test("random text, random JSON, and valid text with some of it changed", () => {
-    fc.assert(fc.property(fc.string({ unit: "binary" }), holds), { numRuns: 1000 });
-    fc.assert(fc.property(fc.json({ depthSize: "medium" }), holds), { numRuns: 1000 });
+    fc.assert(fc.property(fc.string({ unit: "binary" }), holds), { numRuns: sized(250, 1000) });
+    fc.assert(fc.property(fc.json({ depthSize: "medium" }), holds), { numRuns: sized(250, 1000) });
     fc.assert(
       fc.property(anyConfig, fc.nat(), fc.nat({ max: 5 }), fc.string({ maxLength: 3 }), (config, at, cut, put) => {
         const text = modelConfigToJson(config);

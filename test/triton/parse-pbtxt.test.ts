@@ -5,6 +5,7 @@ import type { ModelConfig } from "../../src/triton/model-config.ts";
 import { parseModelConfig } from "../../src/triton/parse-pbtxt.ts";
 import { writeModelConfig } from "../../src/triton/write-pbtxt.ts";
 import { anyConfig } from "./config-arbitrary.ts";
+import { sized } from "../support/sizes.ts";
 
 test("a file as people write it", () => {
   const text = `# a model
@@ -164,14 +165,14 @@ describe("whatever it gets, it answers with a configuration or with its own erro
   };
 
   test("random text and bytes", () => {
-    fc.assert(fc.property(fc.string({ unit: "binary", maxLength: 200 }), holds), { numRuns: 2000 });
+    fc.assert(fc.property(fc.string({ unit: "binary", maxLength: 200 }), holds), { numRuns: sized(500, 2000) });
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => holds(Buffer.from(bytes).toString("latin1"))),
-      { numRuns: 2000 },
+      { numRuns: sized(500, 2000) },
     );
     fc.assert(
       fc.property(fc.array(fc.nat({ max: 0xffff }), { maxLength: 60 }), (units) => holds(String.fromCharCode(...units))),
-      { numRuns: 1000 },
+      { numRuns: sized(250, 1000) },
     );
   });
 
@@ -186,7 +187,7 @@ describe("whatever it gets, it answers with a configuration or with its own erro
         holds(pieces.join(" "));
         holds(pieces.join(""));
       }),
-      { numRuns: 5000 },
+      { numRuns: sized(1250, 5000) },
     );
   });
 
@@ -201,7 +202,7 @@ describe("whatever it gets, it answers with a configuration or with its own erro
         }
         holds(text);
       }),
-      { numRuns: 1000 },
+      { numRuns: sized(250, 1000) },
     );
   });
 

@@ -4,6 +4,7 @@ import { createLogger } from "../../telemetry/logs.ts";
 import { Lifecycle } from "../lifecycle.ts";
 import { createFronts, type ModelFront } from "./fronts.ts";
 import type { ModelsPlan } from "./plan.ts";
+import { requireRepository } from "./require-repository.ts";
 
 /** Answers that are written get this time at least to be sent. */
 const flushMs = 1_000;
@@ -12,6 +13,7 @@ const flushMs = 1_000;
 export async function serveModels(plan: ModelsPlan): Promise<void> {
   // Which lines are written is a setting that clients may change while it runs; the server keeps to it.
   const log = await createLogger({ level: "debug", format: plan.logFormat });
+  for (const path of plan.repository.repositories) await requireRepository(path);
   const server = new ModelRepositoryServer({ ...plan.repository, log });
   server.logSettings(plan.logSettings);
   const fronts = createFronts(plan, server, log);

@@ -7,6 +7,7 @@ import type { InspectedModel } from "../../server/inspect/inspect-model.ts";
 import { modelConfigFromJson } from "../../triton/config-from-json.ts";
 import { dataTypeOfTriton } from "../../triton/data-types.ts";
 import type { ModelConfig } from "../../triton/model-config.ts";
+import { requireRepository } from "../models/require-repository.ts";
 import { print } from "./print.ts";
 
 /** Where types come from besides a repository. */
@@ -23,6 +24,7 @@ export async function printTypes(repository: string | undefined, { url, token }:
 }
 
 async function ofRepository(repository: string): Promise<readonly ModelTypesSource[]> {
+  await requireRepository(path.resolve(repository));
   const models = await inspectRepository(path.resolve(repository));
   if (models.length === 0) throw wrong(`${repository} holds no model: a repository has a folder for each one.`);
   const broken = models.flatMap(({ name, problems }) => problems.map((problem) => ({ name, problem })));

@@ -1,14 +1,16 @@
 import { causeText } from "../../errors.ts";
 import type { Logger, LogMethod } from "../../service/service.ts";
+import { ownFields } from "../request-log.ts";
 import type { HostMessage } from "./messages.ts";
 
 /** A logger whose lines go to the engine's log. @param extra - what each line carries */
 export function workerLogger(send: (message: HostMessage) => void, extra: object): Logger {
   const method = (level: "debug" | "info" | "warn" | "error"): LogMethod => {
     const write = (fields: object | string, message?: string): void => {
-      const [own, text] = typeof fields === "string" ? [{}, fields] : [fields, message];
+      const [own, text] =
+        typeof fields === "string" ? [{}, fields] : fields instanceof Error ? [{ err: fields }, message] : [fields, message];
       try {
-        send({ type: "log", level, fields: { ...plain(own), ...extra }, message: text });
+        send({ type: "log", level, fields: { ...plain(ownFields(own)), ...extra }, message: text });
       } catch {
         send({ type: "log", level, fields: { ...notPlain, ...extra }, message: text });
       }

@@ -51,12 +51,16 @@ export class TokenFile {
   };
 }
 
+function reasonOf(thrown: unknown): string {
+  return thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT" ? "there is no such file." : messageOf(thrown);
+}
+
 function read(path: string): readonly Buffer[] {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
   } catch (thrown) {
-    throw new ServableError("invalid_config", `The token file ${path} can't be read: ${messageOf(thrown)}`, { cause: thrown });
+    throw new ServableError("invalid_config", `The token file ${path} can't be read: ${reasonOf(thrown)}`, { cause: thrown });
   }
   return text
     .split("\n")

@@ -2,11 +2,13 @@ import { defineService, streamOf, type ServableError } from "servable";
 import { fetchHandler, type FetchHandler } from "servable/http";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
+import { pathToFileURL } from "node:url";
 import { setTimeout as pause } from "node:timers/promises";
+import { builtFixture } from "../../support/fixtures.ts";
 import { deferred, keepLog, problemOf, until, type LogLine } from "../../support/serving.ts";
 
 const log: string[] = [];
-const module = new URL("../../fixtures/worker-services.ts", import.meta.url).href;
+const module = pathToFileURL(builtFixture("test/fixtures/worker-services.ts")).href;
 const services = [
   defineService({
     name: "double",

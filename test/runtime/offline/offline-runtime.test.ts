@@ -3,15 +3,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { defineService, type AnyServiceDefinition, type ServicePolicy } from "servable";
 import type { BatchRunEvent, RequestEvent } from "servable/http";
 import { OfflineRuntime, type OfflineResult, type OfflineRuntimeOptions } from "servable/offline";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { builtFixture } from "../../support/fixtures.ts";
 import { deferred, keepLog, until, type LogLine } from "../../support/serving.ts";
 
-const module = fileURLToPath(new URL("services.ts", import.meta.url));
+const module = builtFixture("test/runtime/offline/services.ts");
 let folder: string;
 let input: string;
 let output: string;

@@ -161,13 +161,23 @@ describe("this package's own server in the place of tritonserver", { timeout: 60
 });
 
 describe("a server that misbehaves", { timeout: 30_000 }, () => {
-  /** Answers as a server that is ready, as long as it lives. */
+  /** Answers as a server that is ready, until it is told to die. */
   const ready = (more = ""): string => `#!${process.execPath}
 const { createServer } = require("node:http");
 const port = Number(process.argv.find((flag) => flag.startsWith("--http-port=")).slice(12));
 ${more}
-createServer((request, response) => response.end()).listen(port, "127.0.0.1");
+createServer((request, response) => {
+  if (request.url === "/die") { console.error("error: out of luck"); process.exit(7); }
+  response.end();
+}).listen(port, "127.0.0.1");
 `;
+  /** Has it die, once it is ready, and waits for that. */
+  async function die({ server }: Awaited<ReturnType<typeof prepare>>): Promise<void> {
+    await until(() => server.status.state === "ready");
+    const { pid } = server.status;
+    await fetch(`${server.url}/die`).catch(() => undefined);
+    await until(() => server.status.pid !== pid);
+  }
 
   async function withProgram(
     script: string,
@@ -235,8 +245,10 @@ sleep 1000 & echo "child $!"; sleep 1000
   });
 
   test("dies again and again: a crash loop, that ends with its reason", async () => {
-    await withProgram(ready('setTimeout(() => { console.error("error: out of luck"); process.exit(7); }, 200);'), async ({ server }) => {
+    await withProgram(ready(), async (prepared) => {
+      const { server } = prepared;
       await server.start();
+      for (let deaths = 0; deaths < 5; deaths += 1) await die(prepared);
       await server.stopped;
       expect(server.status).toMatchObject({ state: "failed", restarts: 4, pid: undefined });
       expect(server.failure?.code).toBe("worker_crashed");
@@ -250,13 +262,15 @@ sleep 1000 & echo "child $!"; sleep 1000
     const marker = path.join(tmpdir(), `servable-test-marker-${process.pid}`);
     const script = ready(`
 const { existsSync, writeFileSync } = require("node:fs");
-if (!existsSync(${JSON.stringify(marker)})) { writeFileSync(${JSON.stringify(marker)}, "1"); setTimeout(() => process.exit(1), 200); }
+if (!existsSync(${JSON.stringify(marker)})) writeFileSync(${JSON.stringify(marker)}, "1");
 else if (readTimes() < 2) { console.error('E1124 00:19:33.528697 1 main.cc:245] "failed to start HTTP service: Unavailable - Socket already in use "'); process.exit(1); }
 function readTimes() { const fs = require("node:fs"); const n = Number(fs.readFileSync(${JSON.stringify(marker)}, "utf8")); fs.writeFileSync(${JSON.stringify(marker)}, String(n + 1)); return n; }
 `);
     try {
-      await withProgram(script, async ({ server }) => {
+      await withProgram(script, async (prepared) => {
+        const { server } = prepared;
         await server.start();
+        await die(prepared);
         await until(() => server.status.state === "ready" && server.status.restarts === 2);
         expect(server.status.reason).toMatch(/already in use/);
       });
@@ -266,10 +280,12 @@ function readTimes() { const fs = require("node:fs"); const n = Number(fs.readFi
   });
 
   test("stopped while it waits to start anew", async () => {
-    await withProgram(ready("setTimeout(() => process.exit(7), 100);"), async ({ server }) => {
+    await withProgram(ready(), async (prepared) => {
+      const { server } = prepared;
       await server.start();
-      await until(() => server.status.restarts === 3);
+      for (let deaths = 0; deaths < 4; deaths += 1) await die(prepared);
       await until(() => server.status.state === "restarting");
+      expect(server.status.restarts).toBe(3);
       await server.stop();
       expect(server.status).toMatchObject({ state: "stopped", pid: undefined });
     });

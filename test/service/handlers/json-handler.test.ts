@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { JsonHandler } from "../../../src/service/handlers/json-handler.ts";
 import { findJsonSyntaxError } from "../../../src/service/handlers/json-syntax.ts";
 import { failureOf, payloadOf } from "./support.ts";
+import { sized } from "../../support/sizes.ts";
 
 const handler = new JsonHandler();
 const read = (text: string | Uint8Array): unknown => handler.deserialize(payloadOf(text, "application/json"));
@@ -152,7 +153,7 @@ describe("reading", () => {
         }
         expect(found === undefined).toBe(valid);
       }),
-      { numRuns: 3000 },
+      { numRuns: sized(750, 3000) },
     );
   });
 });
