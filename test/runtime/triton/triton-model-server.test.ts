@@ -65,6 +65,18 @@ describe("this package's own server in the place of tritonserver", { timeout: 60
     expect(copies().filter((name) => !before.includes(name))).toEqual([]);
   });
 
+  test("rate limiters are written, and that they are not heeded is said", async () => {
+    const rateLimiter = { resources: [{ name: "one", count: 1 }], priority: 2 };
+    await using prepared = await prepare(identityFiles, {
+      modelNamesToReplication: { identity: [{ count: 2, kind: "KIND_CPU", rateLimiter }] },
+    });
+    const { server, lines } = prepared;
+    await server.start();
+    const config = await new OpenInferenceClient(server.url).modelConfig("identity");
+    expect(config.instance_group).toMatchObject([{ count: 2, rate_limiter: { resources: [{ name: "one", count: 1 }], priority: 2 } }]);
+    expect(lines.some(({ level, message }) => level === "warn" && message?.includes("heeds no rate limiters") === true)).toBe(true);
+  });
+
   test("one that is killed is started anew, on the same ports", async () => {
     await using prepared = await prepare(identityFiles, { modelNamesToReplication: { identity: 2 } });
     const { server, lines } = prepared;
@@ -189,6 +201,22 @@ createServer((request, response) => response.end()).listen(port, "127.0.0.1");
       expect(failure.code).toBe("load_failed");
       expect(failure.message).toMatch(/exit code 3\. Its last error: error: no licence/);
     });
+  });
+
+  test.each([
+    [{ modelNamesToReplication: { identity: [{ count: 1, rateLimiter: { priority: 1 } }] } }, "--rate-limit=execution_count"],
+    [{ rateLimit: "execution_count" }, "--rate-limit=execution_count"],
+    [{ modelNamesToReplication: { identity: [{ count: 1, rateLimiter: { priority: 1 } }] }, rateLimit: "off" }, undefined],
+    [{ modelNamesToReplication: { identity: 2 } }, undefined],
+  ])("is told of rate limiters: %j", async (options, flag) => {
+    await withProgram(
+      '#!/bin/sh\necho "error: $*" >&2\nexit 3\n',
+      async ({ server }) => {
+        const { message } = await failureOf(server.start());
+        expect(/--rate-limit=\w+/.exec(message)?.[0]).toBe(flag);
+      },
+      options,
+    );
   });
 
   test("exits without a word, and can't be run at all", async () => {
