@@ -50,7 +50,7 @@ describe("README.md", () => {
 
   test("its TypeScript compiles", async () => {
     const options = { noUnusedLocals: false, noUnusedParameters: false, isolatedDeclarations: false };
-    const config = { extends: "../../tsconfig.json", compilerOptions: options, include: ["*.ts"], exclude: [] };
+    const config = { extends: "../../tsconfig.json", compilerOptions: options, include: ["*.ts", "*.mts"], exclude: [] };
     await writeFile(path.join(folder, "tsconfig.json"), JSON.stringify(config));
     const tsc = path.join(root, "node_modules", "typescript", "bin", "tsc");
     const { stdout } = await execute(process.execPath, [tsc, "-p", folder]).catch((error: unknown) => error as { stdout: string });
