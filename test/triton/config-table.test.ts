@@ -71,3 +71,10 @@ test("generated configurations reach every field", () => {
   const all = linesOf(modelConfigType).filter((line) => !line.startsWith("message "));
   expect(all.map((line) => line.split(" ")[0]).filter((name) => !reached.has(name ?? ""))).toEqual([]);
 });
+
+test("every field says what it means", () => {
+  const lines = readFileSync(new URL("../../src/triton/model-config.ts", import.meta.url), "utf8").split("\n");
+  const fields = lines.flatMap((line, index) => (/^\s+readonly \w+\?:/.test(line) ? [index] : []));
+  expect(fields.length).toBeGreaterThan(100);
+  expect(fields.filter((index) => !/\*\/$/.test(lines[index - 1] ?? "")).map((index) => lines[index])).toEqual([]);
+});
