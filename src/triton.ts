@@ -40,7 +40,6 @@ export {
 export type {
   BatchInput,
   BatchOutput,
-  CudaGraphSpec,
   Int64,
   ModelConfig,
   ModelDynamicBatching,
@@ -48,7 +47,6 @@ export type {
   ModelEnsemblingStep,
   ModelInput,
   ModelInstanceGroup,
-  ModelOptimizationPolicy,
   ModelOutput,
   ModelQueuePolicy,
   ModelRateLimiter,
@@ -59,10 +57,10 @@ export type {
   ModelVersionPolicy,
   ModelWarmup,
   ModelWarmupInput,
-  NamedParameters,
   TensorFormat,
   TritonDataType,
 } from "./triton/model-config.ts";
+export type { CudaGraphSpec, ModelOptimizationPolicy, NamedParameters } from "./triton/optimization-config.ts";
 export { parseModelConfig } from "./triton/parse-pbtxt.ts";
 export { readLabels } from "./triton/repository/labels.ts";
 export { findModelFile, listModels, readModelFolder, readVersionFolder, type ModelFolder } from "./triton/repository/model-folder.ts";

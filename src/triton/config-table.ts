@@ -1,19 +1,17 @@
 /**
  * `model_config.proto` as one table, in the order of the file. Text, JSON and messages are read and written by it; `message` holds every
- * line to the types of `model-config.ts`.
+ * line to the types of `model-config.ts` and `optimization-config.ts`.
  */
 import { many, mapOf, message, one, type EnumType, type MessageType } from "./fields.ts";
 import type {
   BatchInput,
   BatchOutput,
-  CudaGraphSpec,
   ModelConfig,
   ModelDynamicBatching,
   ModelEnsembling,
   ModelEnsemblingStep,
   ModelInput,
   ModelInstanceGroup,
-  ModelOptimizationPolicy,
   ModelOutput,
   ModelQueuePolicy,
   ModelRateLimiter,
@@ -24,10 +22,10 @@ import type {
   ModelVersionPolicy,
   ModelWarmup,
   ModelWarmupInput,
-  NamedParameters,
   TensorFormat,
   TritonDataType,
 } from "./model-config.ts";
+import type { CudaGraphSpec, ModelOptimizationPolicy, NamedParameters } from "./optimization-config.ts";
 
 /** What a list or an optional member holds. */
 type Item<T> = Exclude<T, undefined> extends readonly (infer E)[] ? E : Exclude<T, undefined>;

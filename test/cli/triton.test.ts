@@ -110,6 +110,8 @@ ensemble_scheduling { ${step(of)} }`;
       "models/gone/config.pbtxt": echo("gone"),
       "models/torch/1/x": "",
       "models/torch/config.pbtxt": echo("torch").replace("onnxruntime", "pytorch"),
+      "models/own/1/x": "",
+      "models/own/config.pbtxt": echo("own").replace("onnxruntime", "of_our_own"),
       "models/chain/1/.keep": "",
       "models/chain/config.pbtxt": ensemble("chain", "nobody"),
       "models/round/1/.keep": "",
@@ -125,7 +127,7 @@ ensemble_scheduling { ${step(of)} }`;
     expect([code, stderr]).toEqual([3, ""]);
     const lines = stdout.trimEnd().split("\n");
     const of = (name: string): string => lines.filter((line) => line.startsWith(`${name}: `)).join("\n");
-    expect(lines.at(-1)).toBe("13 models: 11 would not load");
+    expect(lines.at(-1)).toBe("14 models: 11 would not load");
     expect(of("good") + of("bare")).toBe("");
     expect(of("syntax")).toMatch(/line 2/);
     expect(of("shape")).toMatch(/input\[0\]\.dims.*\n.*output\[0\]\.name.*the model has no output 'z'/s);
@@ -135,6 +137,7 @@ ensemble_scheduling { ${step(of)} }`;
     expect(of("cut")).toContain("error: ");
     expect(of("gone")).toContain("at least one version must be available");
     expect(of("torch")).toContain("'model.pt' of version 1 of model 'torch' does not exist");
+    expect(of("own")).toBe("own: note: nothing is known of the backend 'of_our_own': only a Triton that has it installed loads the model");
     expect(of("chain")).toContain("there is no model 'nobody' in the repository");
     expect(of("round")).toContain("it is a part of itself: round → trip → round");
     expect(of("versions")).toContain("(version 2)");

@@ -110,34 +110,43 @@ test("an input that may be left out", async () => {
   await expect(model.run({ x: Tensor.from("FP64", [1]) })).rejects.toMatchObject({ code: "invalid_argument" });
 });
 
-test("in an InferenceService", async () => {
-  const service = defineInference({
-    name: "sums",
-    model: () => SpecsTritonModel.connect(prepared.server.url, "add_sub"),
-    preprocess: ([a, b]: readonly [readonly number[], readonly number[]]) => ({ a: Tensor.from("FP32", [a]), b: Tensor.from("FP32", [b]) }),
-    postprocess: ({ sum }) => sum?.toNested(),
-    policy: { placement: "inline" },
-  });
-  const runtime = new HttpRuntime({ services: [service], port: 0, log: keepLog() });
-  await runtime.start();
-  try {
-    const answers = await Promise.all(
-      [1, 2, 3, 4, 5].map(async (n) => {
-        const response = await fetch(`${runtime.url}/sums`, {
-          method: "POST",
-          headers: { "content-type": "application/json" },
-          body: JSON.stringify([
-            [n, 2],
-            [3, 4],
-          ]),
-        });
-        return response.json();
+describe("in an InferenceService", () => {
+  const inline = () =>
+    defineInference({
+      name: "sums",
+      model: () => SpecsTritonModel.connect(prepared.server.url, "add_sub"),
+      preprocess: ([a, b]: readonly [readonly number[], readonly number[]]) => ({
+        a: Tensor.from("FP32", [a]),
+        b: Tensor.from("FP32", [b]),
       }),
-    );
-    expect(answers).toEqual([1, 2, 3, 4, 5].map((n) => [[n + 3, 6]]));
-  } finally {
-    await runtime.stop();
-  }
+      postprocess: ({ sum }) => sum?.toNested(),
+      policy: { placement: "inline" },
+    });
+  const module = new URL("../fixtures/triton-services.ts", import.meta.url).href;
+  const onThread = (url: () => string) => () => ({ module, export: "sums", arguments: [url()] });
+
+  test.each([
+    ["on the thread that does I/O", inline],
+    ["on a thread of its own, in batches, over HTTP", onThread(addresses.HTTP)],
+    ["on a thread of its own, in batches, over gRPC", onThread(addresses.gRPC)],
+  ])("%s", async (_, service) => {
+    const runtime = new HttpRuntime({ services: [service()], port: 0, log: keepLog() });
+    await runtime.start();
+    try {
+      const ask = async (n: number): Promise<unknown> => {
+        const body = JSON.stringify([
+          [n, 2],
+          [3, 4],
+        ]);
+        const headers = { "content-type": "application/json" };
+        return (await fetch(`${runtime.url}/sums`, { method: "POST", headers, body })).json();
+      };
+      const numbers = Array.from({ length: 20 }, (_item, n) => n);
+      expect(await Promise.all(numbers.map(ask))).toEqual(numbers.map((n) => [[n + 3, 6]]));
+    } finally {
+      await runtime.stop();
+    }
+  });
 });
 
 describe("localTriton", () => {

@@ -34,6 +34,13 @@ export function must(command: string, ...args: readonly string[]): void {
 /** Which server is tried: this package's own, or the real one. */
 export type ServerName = "servable" | "triton";
 
+/** Why the real tritonserver can't run on this machine; undefined where it can. */
+export function whyNoTriton(): string | undefined {
+  const { platform, arch } = process;
+  if (platform === "linux" && arch === "x64") return undefined;
+  return `PyPI has it for Linux on x64, and this machine is ${platform} on ${arch}`;
+}
+
 /** What a {@link TritonModelServer} needs to run one of them over repositories that lie where `modelRoots` says. */
 export function serverOptions(server: ServerName, scratch: string, modelRoots: string): Partial<TritonModelServerOptions> {
   return server === "triton" ? realTriton(scratch, modelRoots) : { binary: "no-tritonserver-here", fallback: "servable" };

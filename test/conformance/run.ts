@@ -1,29 +1,33 @@
 /**
- * Runs the real clients against a server: `tritonclient` over HTTP and gRPC, from PyPI, in a virtual environment of their own; then this package's
- * runtime and clients. The same suite runs against the real tritonserver, which is what shows that the suite itself is right. Either server is
- * started by `TritonModelServer`.
+ * Holds this package to the real thing: `tritonclient` over HTTP and gRPC, from PyPI in a virtual environment of its own, then this package's runtime and
+ * clients, first against this package's model server, then against the real tritonserver, which is what shows that the suite itself is right. Either
+ * server is started by `TritonModelServer`. Last, configurations against protobuf's own reader and writer.
  *
- * usage: npm run test:conformance -- [--server servable|triton]
+ * usage: npm run test:conformance -- [--only servable|triton|configs] [--count 2000] [--seed 1]
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { TritonModelServer } from "servable/triton";
-import { here, keepLines, lastLines, must, python, serverOptions, type KeptLine, type ServerName } from "./environment.ts";
+import { checkConfigTexts } from "./config-text/check.ts";
+import { here, keepLines, lastLines, must, python, serverOptions, whyNoTriton, type KeptLine, type ServerName } from "./environment.ts";
+import { Tally } from "./tally.ts";
 import { checkRuntime } from "./triton-runtime.ts";
 
-const { values } = parseArgs({ options: { server: { type: "string", default: "servable" } } });
-const which: ServerName = values.server === "triton" ? "triton" : "servable";
-/** Whose contract it keeps. */
-const version = which === "triton" ? "2.51" : "2.73";
+const { values } = parseArgs({
+  options: { only: { type: "string" }, count: { type: "string", default: "2000" }, seed: { type: "string", default: "1" } },
+});
+/** Whose contract each keeps. */
+const versions: Readonly<Record<ServerName, string>> = { servable: "2.73", triton: "2.51" };
 
-/** Asks a server with the real clients. @returns whether all was as it should be */
-async function checkWithClients(scratch: string, lines: KeptLine[]): Promise<boolean> {
+/** Asks a server with the real clients. */
+async function checkWithClients(which: ServerName, scratch: string, lines: KeptLine[], tally: Tally): Promise<void> {
   const clients = python("clients");
   const repository = path.join(scratch, "models");
+  const report = path.join(scratch, "report.xml");
   must(clients, path.join(here, "make_repository.py"), repository);
   // State that the server keeps for a model is nothing that Triton's Python backends know, nor are models in TypeScript.
   if (which === "triton") for (const own of ["accumulator", "repeat", "cached"]) rmSync(path.join(repository, own), { recursive: true });
@@ -40,35 +44,68 @@ async function checkWithClients(scratch: string, lines: KeptLine[]): Promise<boo
   try {
     await server.start();
     // Not in one go: what the server says has to be read meanwhile.
-    const tests = spawn(clients, ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", here], {
+    const tests = spawn(clients, ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", `--junitxml=${report}`, here], {
       env: {
         ...process.env,
         HTTP_ADDRESS: new URL(server.url).host,
         GRPC_ADDRESS: server.grpcUrl.replace("grpc://", ""),
         METRICS_ADDRESS: new URL(server.metricsUrl).host,
-        SERVER_VERSION: version,
+        SERVER_VERSION: versions[which],
         PYTHONDONTWRITEBYTECODE: "1",
       },
       stdio: ["ignore", "inherit", "inherit"],
     });
     const [status]: unknown[] = await once(tests, "exit");
-    return status === 0;
+    tally.add(countsOf(report, status));
   } finally {
     await server.stop();
   }
 }
 
-const scratch = mkdtempSync(path.join(tmpdir(), "servable-conformance-"));
-const lines: KeptLine[] = [];
-try {
-  const clientsAgree = await checkWithClients(path.join(scratch, "clients"), lines);
-  if (clientsAgree) lines.length = 0;
-  await checkRuntime(which, path.join(scratch, "runtime"), lines);
-  process.exitCode = clientsAgree ? 0 : 1;
-} catch (thrown) {
-  process.exitCode = 1;
-  process.stdout.write(`${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}\n`);
-} finally {
-  if (process.exitCode !== 0) process.stdout.write(lastLines(lines));
-  rmSync(scratch, { recursive: true, force: true });
+/** What pytest wrote of its run; one that ended badly with nothing to show for it counts as one failure. */
+function countsOf(report: string, status: unknown): { readonly passed: number; readonly failed: number; readonly skipped: number } {
+  const suite = /<testsuite [^>]*>/.exec(readFileSync(report, "utf8"))?.[0] ?? "";
+  const count = (name: string): number => Number(new RegExp(`\\b${name}="(\\d+)"`).exec(suite)?.[1] ?? 0);
+  const [failed, skipped] = [count("failures") + count("errors"), count("skipped")];
+  return { passed: count("tests") - failed - skipped, failed: failed === 0 && status !== 0 ? 1 : failed, skipped };
 }
+
+/** Runs one part; that it breaks off is a failure, and the other parts run all the same. */
+async function part(name: string, run: (scratch: string, lines: KeptLine[]) => Promise<void>): Promise<void> {
+  process.stdout.write(`== ${name}\n`);
+  const { failed } = tally;
+  const lines: KeptLine[] = [];
+  const scratch = mkdtempSync(path.join(own, "part-"));
+  try {
+    await run(scratch, lines);
+  } catch (thrown) {
+    if (tally.failed === failed) tally.add({ failed: 1 });
+    process.stdout.write(`${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}\n`);
+  }
+  if (tally.failed > failed && lines.length > 0) process.stdout.write(lastLines(lines));
+}
+
+const tally = new Tally();
+const own = mkdtempSync(path.join(tmpdir(), "servable-conformance-"));
+// What is left in there can only be of this run.
+process.env.TMPDIR = path.join(own, "tmp");
+mkdirSync(process.env.TMPDIR);
+try {
+  for (const which of ["servable", "triton"] as const) {
+    if (values.only !== undefined && values.only !== which) continue;
+    const reason = which === "triton" ? whyNoTriton() : undefined;
+    if (reason !== undefined) {
+      process.stdout.write(`skipped: the real tritonserver, because ${reason}\n`);
+      tally.add({ skipped: 1 });
+      continue;
+    }
+    await part(`real clients of ${which}`, (scratch, lines) => checkWithClients(which, scratch, lines, tally));
+    await part(`this package's runtime and clients with ${which}`, (scratch, lines) => checkRuntime(which, scratch, lines, tally));
+  }
+  if (values.only === undefined || values.only === "configs")
+    await part("configurations", () => checkConfigTexts(python("clients"), Number(values.count), Number(values.seed), tally));
+} finally {
+  rmSync(own, { recursive: true, force: true });
+}
+process.stdout.write(`${tally.toString()}\n`);
+process.exitCode = tally.failed === 0 && tally.passed > 0 ? 0 : 1;

@@ -1,15 +1,12 @@
 /** What `TritonModelServer` and the models that run in it promise, tried with a server that is really there. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
+import { defineInference } from "servable";
 import { OpenInferenceClient } from "servable/client";
 import { GrpcInferenceClient } from "servable/grpc";
+import { HttpRuntime } from "servable/http";
 import { modelContract } from "servable/testing";
 import {
   localTriton,
@@ -18,32 +15,16 @@ import {
   SpecsTritonModel,
   Tensor,
   TritonModel,
-  TritonModelConfig,
   TritonModelServer,
-  TritonTensor,
   type TritonModelServerOptions,
 } from "servable/triton";
-import { writeOnnx } from "../support/onnx-writer.ts";
 import { keepLines, serverOptions, type KeptLine, type ServerName } from "./environment.ts";
+import { checkFaults } from "./faults.ts";
+import { checkJudgement } from "./judgement.ts";
+import { addSub, addSubConfig } from "./models.ts";
+import { copies, groupOf, sharedMemory, until, writeModel } from "./processes.ts";
+import type { Tally } from "./tally.ts";
 
-const value = (name: string) => ({ name, dataType: "FP32", shape: ["n", 2] }) as const;
-const config = new TritonModelConfig({
-  name: "add_sub",
-  backend: "onnxruntime",
-  maxBatchSize: 8,
-  dynamicBatching: true,
-  instanceGroup: [{ kind: "KIND_CPU", count: 1 }],
-  inputs: [new TritonTensor("a", "TYPE_FP32", "FORMAT_NONE", [2]), new TritonTensor("b", "TYPE_FP32", "FORMAT_NONE", [2])],
-  outputs: [new TritonTensor("sum", "TYPE_FP32", "FORMAT_NONE", [2]), new TritonTensor("difference", "TYPE_FP32", "FORMAT_NONE", [2])],
-});
-const addSub = writeOnnx({
-  inputs: [value("a"), value("b")],
-  outputs: [value("sum"), value("difference")],
-  nodes: [
-    { op: "Add", inputs: ["a", "b"], outputs: ["sum"] },
-    { op: "Sub", inputs: ["a", "b"], outputs: ["difference"] },
-  ],
-});
 const example = { a: Tensor.from("FP32", [[1, 2]]), b: Tensor.from("FP32", [[3, 5]]) };
 
 /**
@@ -51,11 +32,12 @@ const example = { a: Tensor.from("FP32", [[1, 2]]), b: Tensor.from("FP32", [[3, 
  *
  * @param scratch - a folder that is not there yet
  * @param lines - gets what the servers log
+ * @param tally - counts it
  * @throws where something is not as it should be
  */
-export async function checkRuntime(server: ServerName, scratch: string, lines: KeptLine[]): Promise<void> {
+export async function checkRuntime(server: ServerName, scratch: string, lines: KeptLine[], tally: Tally): Promise<void> {
   const models = path.join(scratch, "models");
-  writeModel(models, "add_sub", addSub, config.asPbtext());
+  writeModel(models, "add_sub", addSub, addSubConfig.asPbtext());
   const options: TritonModelServerOptions = {
     artifact: models,
     ...serverOptions(server, scratch, models),
@@ -63,11 +45,7 @@ export async function checkRuntime(server: ServerName, scratch: string, lines: K
     startTimeoutMs: 120_000,
     log: keepLines(lines),
   };
-  const check = async (what: string, run: () => Promise<void>): Promise<void> => {
-    const since = performance.now();
-    await run();
-    process.stdout.write(`ok - ${server}: ${what} (${Math.round(performance.now() - since)} ms)\n`);
-  };
+  const check: Check = (what, run) => tally.check(what, run);
 
   const stale = new Set(sharedMemory());
   const download = { folder: path.join(scratch, "cache") };
@@ -127,14 +105,9 @@ export async function checkRuntime(server: ServerName, scratch: string, lines: K
   } finally {
     await replicated.stop();
   }
-  await check("tells why a model did not load", () => brokenModels(scratch, options));
-  await check("tells that a port is taken", () => portTaken(options));
-  await check("a flag that does not exist is the reason", async () => {
-    const failure = await failureOf(new TritonModelServer({ ...options, arguments: ["--no-such-flag=1"] }));
-    assert.equal(failure.code, "load_failed");
-    assert.match(failure.message, /no-such-flag/);
-  });
-  await check("nothing outlives a process that is killed", () => killedParent(options));
+  await check("heeds rate limiters of a replication", () => rateLimited(options));
+  await checkJudgement(server, scratch, options, tally);
+  await checkFaults(scratch, options, lines, tally);
 }
 
 async function published(scratch: string, models: string): Promise<string> {
@@ -153,7 +126,7 @@ async function checkModels(url: string, check: Check): Promise<void> {
   const makers = {
     TritonModel: () => TritonModel.connect(url, "add_sub"),
     "SpecsTritonModel by the server": () => SpecsTritonModel.connect(url, "add_sub"),
-    "SpecsTritonModel by a configuration": () => new SpecsTritonModel(url, config),
+    "SpecsTritonModel by a configuration": () => new SpecsTritonModel(url, addSubConfig),
   };
   for (const [name, create] of Object.entries(makers)) {
     await check(`${name} keeps the contract of models`, async () => {
@@ -165,6 +138,7 @@ async function checkModels(url: string, check: Check): Promise<void> {
       }
     });
   }
+  await check("a service runs it as its model", () => inService(url));
   await check("tells shapes", async () => {
     const model = await SpecsTritonModel.connect(url, "add_sub");
     assert.deepEqual(model.inputShapes, { a: [-1, 2], b: [-1, 2] });
@@ -180,117 +154,51 @@ async function infers(client: Pick<OpenInferenceClient, "infer">): Promise<void>
   assert.deepEqual(outputs.difference?.toNested(), [[-2, -3]]);
 }
 
-async function brokenModels(scratch: string, options: TritonModelServerOptions): Promise<void> {
-  const models = path.join(scratch, "broken");
-  writeModel(models, "add_sub", addSub, config.asPbtext());
-  writeModel(models, "broken", Buffer.from("no model"), config.asPbtext().replaceAll("add_sub", "broken"));
-  writeModel(models, "unreadable", addSub, "max_batch_size: zz");
-  writeModel(models, "strange", addSub, 'backend: "nobody_knows"');
-  const failure = await failureOf(new TritonModelServer({ ...options, artifact: models }));
-  assert.equal(failure.code, "load_failed");
-  const reasons = failure.details.models as Readonly<Record<string, string>>;
-  process.stdout.write(
-    `  ${Object.entries(reasons)
-      .map(([model, why]) => `${model}: ${why}`)
-      .join("\n  ")}\n`,
-  );
-  assert.deepEqual(Object.keys(reasons).sort(), ["broken", "strange", "unreadable"]);
-  assert.match(reasons.broken ?? "", /protobuf/i);
-  assert.match(reasons.unreadable ?? "", /zz/);
-  assert.match(reasons.strange ?? "", /nobody_knows/);
-}
-
-async function portTaken(options: TritonModelServerOptions): Promise<void> {
-  const other = createServer().listen(0, "127.0.0.1");
-  await once(other, "listening");
-  const address = other.address();
-  const grpc = typeof address === "object" && address !== null ? address.port : 0;
-  // The first looks before it starts anything; the second has its server find out.
-  const failure = await failureOf(new TritonModelServer({ ...options, ports: { http: 0, grpc, metrics: 0 } }));
-  assert.equal(failure.code, "address_in_use");
-  const late = new TritonModelServer({
-    ...options,
-    ports: { http: 18_730, grpc: 18_731, metrics: 18_732 },
-    arguments: [`--grpc-port=${grpc}`],
+/** The whole way: a request to a service over HTTP, whose model's run is a request to the server. */
+async function inService(url: string): Promise<void> {
+  const service = defineInference({
+    name: "sums",
+    model: () => TritonModel.connect(url, "add_sub"),
+    preprocess: ([a, b]: readonly [readonly number[], readonly number[]]) => ({ a: Tensor.from("FP32", [a]), b: Tensor.from("FP32", [b]) }),
+    postprocess: ({ sum }) => sum?.toNested(),
+    policy: { placement: "inline" },
   });
-  const found = await failureOf(late);
-  assert.equal(found.code, "address_in_use");
-  assert.ok(found.message.includes(String(grpc)), found.message);
-  other.close();
-}
-
-async function killedParent(options: TritonModelServerOptions): Promise<void> {
-  const { log: _, ...rest } = options;
-  const script = `
-    import { TritonModelServer } from "servable/triton";
-    const server = new TritonModelServer({ ...${JSON.stringify(rest)}, modelNamesToReplication: { add_sub: 2 } });
-    await server.start();
-    process.stdout.write("\\nPID " + server.status.pid + "\\n");
-    setInterval(() => undefined, 1_000);`;
-  const root = fileURLToPath(new URL("../..", import.meta.url));
-  const parent = spawn(process.execPath, ["--input-type=module", "--eval", script], { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
-  let said = "";
-  parent.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  const runtime = new HttpRuntime({ services: [service], port: 0, log: keepLines([]) });
+  await runtime.start();
   try {
-    await until(() => /^PID \d+$/m.test(said), 60_000);
-    const pid = Number(/^PID (\d+)$/m.exec(said)?.[1]);
-    assert.ok(groupOf(pid).length > 0);
-    parent.kill("SIGKILL");
-    await until(() => groupOf(pid).length === 0, 10_000);
-    await until(() => copies().length === 0, 5_000);
+    const ask = async (n: number): Promise<unknown> => {
+      const body = JSON.stringify([
+        [n, 2],
+        [3, 4],
+      ]);
+      return (await fetch(`${runtime.url}/sums`, { method: "POST", headers: { "content-type": "application/json" }, body })).json();
+    };
+    const answers = await Promise.all(Array.from({ length: 20 }, (_, n) => ask(n)));
+    assert.deepEqual(
+      answers,
+      Array.from({ length: 20 }, (_, n) => [[n + 3, 6]]),
+    );
   } finally {
-    parent.kill("SIGKILL");
+    await runtime.stop();
   }
 }
 
-async function failureOf(server: TritonModelServer): Promise<ServableError> {
+/** Only one of two instances may run at a time, and the real server is told to see to it. */
+async function rateLimited(options: TritonModelServerOptions): Promise<void> {
+  const resources = [{ name: "one", count: 1 }];
+  const group = { count: 2, kind: "KIND_CPU", rateLimiter: { resources, priority: 1 } } as const;
+  const server = new TritonModelServer({ ...options, modelNamesToReplication: { add_sub: [group] } });
   try {
     await server.start();
-  } catch (thrown) {
-    if (ServableError.isInstance(thrown)) return thrown;
-    throw thrown;
+    const client = new OpenInferenceClient(server.url);
+    const { instance_group } = await client.modelConfig("add_sub");
+    assert.ok(Array.isArray(instance_group));
+    const { count, rate_limiter } = instance_group[0] as Readonly<Record<string, unknown>>;
+    assert.deepEqual([count, (rate_limiter as { readonly resources: unknown }).resources], [2, [{ name: "one", count: 1, global: false }]]);
+    await Promise.all(Array.from({ length: 8 }, () => infers(client)));
+    const flags = readFileSync(`/proc/${server.status.pid ?? 0}/cmdline`, "utf8").split("\0");
+    assert.equal(flags.includes("--rate-limit=execution_count"), server.status.server === "tritonserver");
   } finally {
     await server.stop();
-  }
-  throw new Error("It started, and should not have.");
-}
-
-function writeModel(models: string, name: string, content: Uint8Array, text: string): void {
-  mkdirSync(path.join(models, name, "1"), { recursive: true });
-  writeFileSync(path.join(models, name, "1", "model.onnx"), content);
-  writeFileSync(path.join(models, name, "config.pbtxt"), text);
-}
-
-/** What lives of a process group. */
-function groupOf(group: number): readonly number[] {
-  return readdirSync("/proc").flatMap((name) => {
-    if (!/^\d+$/.test(name)) return [];
-    try {
-      // After the name, which may have blanks in it: state, parent, group.
-      const [state, , of] = readFileSync(`/proc/${name}/stat`, "utf8")
-        .replace(/^.*\) /s, "")
-        .split(" ");
-      return state !== "Z" && Number(of) === group ? [Number(name)] : [];
-    } catch {
-      return [];
-    }
-  });
-}
-
-/** What Triton's Python backend shares with its processes. */
-function sharedMemory(): readonly string[] {
-  return existsSync("/dev/shm") ? readdirSync("/dev/shm").filter((name) => name.startsWith("triton_onnxruntime")) : [];
-}
-
-/** The copies of repositories that are there. */
-function copies(): readonly string[] {
-  return readdirSync(tmpdir()).filter((name) => name.startsWith("servable-triton-"));
-}
-
-async function until(holds: () => boolean, ms: number): Promise<void> {
-  const end = performance.now() + ms;
-  while (!holds()) {
-    if (performance.now() > end) throw new Error(`It did not hold within ${ms} ms.`);
-    await sleep(20);
   }
 }

@@ -22,7 +22,7 @@ interface Counts {
 
 /** Runs .ci/run with an npm that runs nothing and reports what it is told to: it is the counting that is tested. */
 async function runCi(
-  results: { readonly test: Counts; readonly check: string; readonly page: Counts; readonly clients: string },
+  results: { readonly test: Counts; readonly check: string; readonly page: Counts; readonly clients: string; readonly store?: string },
   chromium: string,
 ) {
   const report = ({ passed, failed }: Counts): string => {
@@ -36,6 +36,7 @@ async function runCi(
 case "$1 $2" in
   "run check") echo '${results.check}'; exit 0;;
   "run test:conformance") echo '${results.clients}'; exit ${results.clients.includes("failed") ? 1 : 0};;
+  "run test:conformance:s3") echo '${results.store ?? "2 passed, 0 failed"}'; exit ${results.store === undefined ? 0 : 1};;
   "run test:fuzz") echo '4 passed, 0 failed'; exit 0;;
   "run test:page") ${report(results.page)};;
   "test --") ${report(results.test)};;
@@ -57,24 +58,25 @@ describe(".ci/run", () => {
     clients: "3 passed, 1 skipped in 2.50s",
   };
 
-  test("adds up tests, checks, page tests and the real clients' in its closing line", async () => {
+  test("adds up tests, checks, page tests, the real clients' and the store's in its closing line", async () => {
     const { status, lines } = await runCi(fine, process.execPath);
-    expect(lines.at(-1)).toBe("15 passed, 0 failed, 1 skipped");
+    expect(lines.at(-1)).toBe("17 passed, 0 failed, 1 skipped");
     expect(status).toBe(0);
   });
 
   test("says that the page's tests are skipped where there is no browser, and why, and does not fail for it", async () => {
     const { status, lines } = await runCi(fine, path.join(folder, "no-browser"));
     expect(lines).toContainEqual(expect.stringMatching(/^skipped: the page's tests in a browser, because .*no-browser$/));
-    expect(lines.at(-1)).toBe("13 passed, 0 failed, 2 skipped");
+    expect(lines.at(-1)).toBe("15 passed, 0 failed, 2 skipped");
     expect(status).toBe(0);
   });
 
   test.each([
-    ["a test", { ...fine, test: { passed: 4, failed: 1 } }, "14 passed, 1 failed, 1 skipped"],
-    ["a check", { ...fine, check: "FAIL types" }, "14 passed, 1 failed, 1 skipped"],
-    ["a page test", { ...fine, page: { passed: 0, failed: 2 } }, "13 passed, 2 failed, 1 skipped"],
-    ["a real client", { ...fine, clients: "2 failed, 1 passed in 2.50s" }, "13 passed, 2 failed"],
+    ["a test", { ...fine, test: { passed: 4, failed: 1 } }, "16 passed, 1 failed, 1 skipped"],
+    ["a check", { ...fine, check: "FAIL types" }, "16 passed, 1 failed, 1 skipped"],
+    ["a page test", { ...fine, page: { passed: 0, failed: 2 } }, "15 passed, 2 failed, 1 skipped"],
+    ["the store", { ...fine, store: "1 passed, 1 failed" }, "16 passed, 1 failed, 1 skipped"],
+    ["a real client", { ...fine, clients: "2 failed, 1 passed in 2.50s" }, "15 passed, 2 failed"],
   ])("fails with %s", async (_what, results, closing) => {
     const { status, lines } = await runCi(results, process.execPath);
     expect(lines.at(-1)).toBe(closing);

@@ -30,7 +30,7 @@ export function blocksOf(page: string): Block[] {
 }
 
 function fileOf(text: string, language: string): string | undefined {
-  const said = /^(?:\/\/|#) ([\w./-]+\.(?:ts|yaml|json))\s*$/m.exec(text.split("\n")[0] ?? "")?.[1];
+  const said = /^(?:\/\/|#) ([\w./-]+\.(?:m?ts|yaml|json))\s*$/m.exec(text.split("\n")[0] ?? "")?.[1];
   if (said !== undefined || language !== "ts") return said;
   const service = /^export const (\w+) = defineService\(/m.exec(text)?.[1];
   return service === undefined ? undefined : `${service}.ts`;

@@ -50,7 +50,7 @@ describe("README.md", () => {
 
   test("its TypeScript compiles", async () => {
     const options = { noUnusedLocals: false, noUnusedParameters: false, isolatedDeclarations: false };
-    const config = { extends: "../../tsconfig.json", compilerOptions: options, include: ["*.ts"], exclude: [] };
+    const config = { extends: "../../tsconfig.json", compilerOptions: options, include: ["*.ts", "*.mts"], exclude: [] };
     await writeFile(path.join(folder, "tsconfig.json"), JSON.stringify(config));
     const tsc = path.join(root, "node_modules", "typescript", "bin", "tsc");
     const { stdout } = await execute(process.execPath, [tsc, "-p", folder]).catch((error: unknown) => error as { stdout: string });
@@ -60,12 +60,23 @@ describe("README.md", () => {
   for (const [index, block] of blocks.entries()) {
     if (!servesItself(block)) continue;
     test(`line ${block.line}: ${nameOf(block, index)} can be served`, async () => {
-      const url = await shell.serve(["serve", `./${nameOf(block, index)}`], folder);
+      // One that wants a Triton beside it gets this package's own, over the models that the page serves.
+      const triton = block.text.includes("localTriton()") ? new Shell(folder) : undefined;
+      const environment = triton && { SERVABLE_TRITON_HTTP: await triton.serveModels(["--model-repository", "./models"]) };
+      const url = await shell.serve(["serve", `./${nameOf(block, index)}`], folder, environment);
       const response = await fetch(`${url}/openapi.json`);
       const { paths } = (await response.json()) as { paths: Record<string, unknown> };
       const names = [...block.text.matchAll(/\bname: "([\w-]+)"/g)].map(([, name]) => `/${name ?? ""}`);
       expect(Object.keys(paths)).toEqual(expect.arrayContaining(names));
+      if (triton !== undefined) {
+        const body = JSON.stringify({ features: Array.from({ length: 64 }, () => 1) });
+        const headers = { "content-type": "application/json" };
+        const answer = await fetch(`${url}${names[0] ?? ""}`, { method: "POST", headers, body });
+        // Of equal features all scores are.
+        expect(await answer.json()).toEqual({ scores: Array.from({ length: 64 }, () => 1 / 64) });
+      }
       await shell.close();
+      await triton?.close();
     });
   }
 

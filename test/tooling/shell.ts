@@ -9,6 +9,7 @@ import type { Command } from "./readme-blocks.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const cli = path.join(root, "dist", "cli", "main.js");
+const tsx = path.join(root, "node_modules", "tsx", "dist", "cli.mjs");
 const execute = promisify(execFile);
 
 interface Manifest {
@@ -46,6 +47,11 @@ export class Shell {
     const [program, ...rest] = words;
     if (program === "npm") return await this.#npm(rest, text);
     if (program === "npx" && rest[0] === "servable") return await this.#servable(rest.slice(1), text);
+    if (program === "npx" && rest[0] === "tsx" && rest.length === 2) {
+      // What it downloads is not to stay in the cache of whoever runs this.
+      const env = { ...process.env, XDG_CACHE_HOME: path.join(this.#start, "cache") };
+      return (await execute(process.execPath, [tsx, rest[1] ?? ""], { cwd: this.#folder, env })).stdout;
+    }
     if (program === "curl") return await this.#curl(rest);
     if (program === "cd" && rest.length === 1) {
       this.#folder = path.resolve(this.#folder, rest[0] ?? "");
@@ -56,14 +62,28 @@ export class Shell {
   }
 
   /** Serves a file of services and gives its URL. */
-  async serve(parameters: readonly string[], cwd: string = this.#folder): Promise<string> {
+  async serve(parameters: readonly string[], cwd: string = this.#folder, environment: NodeJS.ProcessEnv = {}): Promise<string> {
     const port = await freePort();
-    return this.#listen([...parameters, "--port", String(port)], port, "/readyz", cwd);
+    return this.#listen([...parameters, "--port", String(port)], port, "/readyz", cwd, environment);
   }
 
-  async #listen(parameters: readonly string[], port: number, readyPath: string, cwd: string = this.#folder): Promise<string> {
+  /** Serves a model repository and gives its URL. */
+  async serveModels(parameters: readonly string[], cwd: string = this.#folder): Promise<string> {
+    const port = await freePort();
+    const ports = [`--http-port=${port}`, "--grpc-port=0", "--metrics-port=0"];
+    return this.#listen(["models", ...parameters, ...ports], port, "/v2/health/ready", cwd);
+  }
+
+  async #listen(
+    parameters: readonly string[],
+    port: number,
+    readyPath: string,
+    cwd: string,
+    environment: NodeJS.ProcessEnv = {},
+  ): Promise<string> {
     await this.close();
-    const child = spawn(process.execPath, [cli, ...parameters], { cwd, stdio: ["ignore", "pipe", "pipe"] });
+    const env = { ...process.env, ...environment };
+    const child = spawn(process.execPath, [cli, ...parameters], { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
     const server = { child, url: `http://127.0.0.1:${port}`, output: "" };
     this.#server = server;
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (part: Buffer) => (server.output += part.toString()));
@@ -123,8 +143,7 @@ export class Shell {
       return "";
     }
     if (verb === "models") {
-      const port = await freePort();
-      await this.#listen([...words, `--http-port=${port}`, "--grpc-port=0", "--metrics-port=0"], port, "/v2/health/ready");
+      await this.serveModels(rest);
       return "";
     }
     if (verb === "call") {

@@ -71,3 +71,11 @@ test("generated configurations reach every field", () => {
   const all = linesOf(modelConfigType).filter((line) => !line.startsWith("message "));
   expect(all.map((line) => line.split(" ")[0]).filter((name) => !reached.has(name ?? ""))).toEqual([]);
 });
+
+test("every field says what it means", () => {
+  const textOf = (name: string) => readFileSync(new URL(`../../src/triton/${name}-config.ts`, import.meta.url), "utf8");
+  const lines = [textOf("model"), textOf("optimization")].join("\n").split("\n");
+  const fields = lines.flatMap((line, index) => (/^\s+readonly \w+\?:/.test(line) ? [index] : []));
+  expect(fields.length).toBeGreaterThan(100);
+  expect(fields.filter((index) => !(lines[index - 1] ?? "").endsWith("*/")).map((index) => lines[index])).toEqual([]);
+});

@@ -45,6 +45,7 @@ export interface TritonModelParts extends TritonModelOptions {
  *   model: () => TritonModel.connect("http://127.0.0.1:8000", "classifier"),
  *   preprocess: (row: number[]) => ({ x: Tensor.from("FP32", [row]) }),
  *   postprocess: ({ y }) => y?.toNested(),
+ *   policy: { placement: "inline" },
  * });
  * ```
  */

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import path from "node:path";
 import type { EngineLogger } from "../../engine/observer.ts";
 import { ServableError } from "../../errors.ts";
-import { downloadArtifact } from "../../storage/download.ts";
+import { downloadArtifact, type ArtifactProgress } from "../../storage/download.ts";
 import { publicUri } from "../../storage/uri.ts";
 import type { ResolvedTritonOptions } from "./options.ts";
 
@@ -31,8 +31,21 @@ export async function findRepository(
     throw new ServableError("load_failed", `There is no folder or archive ${folder}, which should be a model repository.`);
   }
   const since = performance.now();
-  const downloaded = await downloadArtifact(artifact, { ...download, signal });
+  const onProgress = download.onProgress ?? loggedProgress(artifact, log);
+  const downloaded = await downloadArtifact(artifact, { ...download, onProgress, signal });
   const ms = Math.round(performance.now() - since);
   log.info({ artifact: publicUri(artifact), digest: downloaded.digest, ms }, "the artifact is there");
   return { folder: downloaded.folder, isUsers: false };
+}
+
+const progressMs = 5_000;
+
+/** Where nobody else listens, the log tells how far it is: often enough to see that it moves, seldom enough to be read. */
+function loggedProgress(artifact: string, log: EngineLogger): (progress: ArtifactProgress) => void {
+  let told = performance.now();
+  return (progress) => {
+    if (performance.now() - told < progressMs) return;
+    told = performance.now();
+    log.info({ artifact: publicUri(artifact), ...progress }, "the artifact is on its way");
+  };
 }

@@ -3,6 +3,14 @@ import type { ResolvedTritonOptions } from "./options.ts";
 import type { ChosenPorts } from "./ports.ts";
 import { hasRateLimiter } from "./replication.ts";
 
+/** Whether the server is to heed rate limiters, as it was told or as a replication asks for. */
+export function rateLimitOf({
+  rateLimit,
+  replication,
+}: Pick<ResolvedTritonOptions, "rateLimit" | "replication">): "off" | "execution_count" {
+  return rateLimit ?? (hasRateLimiter(replication) ? "execution_count" : "off");
+}
+
 /** The flags of a server. They are the same for both kinds, but for what only one of them has. */
 export function serverFlags(
   options: ResolvedTritonOptions,
@@ -12,7 +20,7 @@ export function serverFlags(
 ): readonly string[] {
   const { host, control, loadModels, backendDirectory, graceMs } = options;
   const isReal = kind === "tritonserver";
-  const rateLimit = options.rateLimit ?? (hasRateLimiter(options.replication) ? "execution_count" : "off");
+  const rateLimit = rateLimitOf(options);
   return [
     `--model-repository=${repository}`,
     `--model-control-mode=${control}`,

@@ -24,7 +24,7 @@ export interface TritonModelServerOptions {
    * it was downloaded, not downloaded again).
    */
   readonly artifact: string | RunnableTritonConfig;
-  /** How an archive is downloaded. @default into `servable/artifacts` of the user's cache */
+  /** How an archive is downloaded. @default into `servable/artifacts` of the user's cache, with a line in the log every 5 s */
   readonly download?: Partial<Omit<DownloadOptions, "signal">> | undefined;
   /** For each model named here, how many instances of it run, in place of what its configuration says. @default none */
   readonly modelNamesToReplication?: Readonly<Record<string, ModelReplication>> | undefined;
@@ -47,7 +47,7 @@ export interface TritonModelServerOptions {
   readonly control?: "none" | "poll" | "explicit" | undefined;
   /** With `explicit`: what is loaded at the start; `["*"]` is all. @default none */
   readonly loadModels?: readonly string[] | undefined;
-  /** Whether rate limiters of instances are heeded. @default "execution_count" where a replication has one, else "off" */
+  /** Whether rate limiters of instances are heeded; this package's own server heeds none. @default "execution_count" where a replication has one, else "off" */
   readonly rateLimit?: "off" | "execution_count" | undefined;
   /** Longest time from the start of the process until it is ready. @default 300000 */
   readonly startTimeoutMs?: number | undefined;

@@ -10,7 +10,7 @@ import { createLogger } from "../../telemetry/logs.ts";
 import type { Runtime } from "../runtime.ts";
 import { findRepository } from "./find-repository.ts";
 import { findServer, type FoundServer } from "./find-server.ts";
-import { serverFlags } from "./flags.ts";
+import { rateLimitOf, serverFlags } from "./flags.ts";
 import { resolveTritonOptions, type ResolvedTritonOptions, type TritonModelServerOptions } from "./options.ts";
 import { makeOwnRepository } from "./own-repository.ts";
 import { choosePorts, type ChosenPorts } from "./ports.ts";
@@ -151,8 +151,7 @@ export class TritonModelServer implements Runtime {
     try {
       const log = this.#options.log ?? (await createLogger());
       const found = findServer(this.#resolved);
-      if (found.kind === "servable")
-        log.warn({ binary: this.#resolved.binary }, "there is no tritonserver: servable's own model server serves in its place");
+      if (found.kind === "servable") this.#warnOfFallback(log);
       const repository = await this.#prepareRepository(log);
       const running = await this.#launchFirst({ log: log.child({ server: found.kind }), found, repository });
       this.#state = "ready";
@@ -166,6 +165,13 @@ export class TritonModelServer implements Runtime {
       this.#markStopped();
       throw failure;
     }
+  }
+
+  /** What is other than was asked for is said. */
+  #warnOfFallback(log: EngineLogger): void {
+    log.warn({ binary: this.#resolved.binary }, "there is no tritonserver: servable's own model server serves in its place");
+    if (rateLimitOf(this.#resolved) !== "off")
+      log.warn({}, "servable's own model server heeds no rate limiters: instances run as they are free");
   }
 
   /** @returns the folder of the repository: the user's own as long as nothing is to be written into it, else a copy */

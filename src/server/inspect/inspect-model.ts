@@ -6,6 +6,7 @@ import { findModelFile, readModelFolder, readVersionFolder, type ModelFolder } f
 import { noVersionError, selectVersions } from "../../triton/repository/versions.ts";
 import { compareWithModel } from "../../triton/rules/compare.ts";
 import { completeModelConfig } from "../../triton/rules/complete.ts";
+import { isKnownBackend } from "../../triton/rules/platforms.ts";
 import { withConfigDefaults } from "../../triton/rules/defaults.ts";
 import type { ConfigFacts, ConfigProblem } from "../../triton/rules/problem.ts";
 import { validateModelConfig } from "../../triton/rules/validate.ts";
@@ -61,6 +62,8 @@ class Inspection {
     const { backend = "", defaultModelFilename = "" } = filled;
     if (filled.ensembleScheduling !== undefined || filled.platform === "ensemble") return filled;
     if (backend !== "onnxruntime") {
+      if (backend !== "" && !isKnownBackend(backend))
+        this.remarks.push(`nothing is known of the backend '${backend}': only a Triton that has it installed loads the model`);
       if (defaultModelFilename !== "") {
         for (const version of versions) await this.#trying(() => findModelFile(folder, version, defaultModelFilename));
       }

@@ -1,4 +1,5 @@
-import type { ModelConfig, ModelInstanceGroup, ModelOptimizationPolicy } from "../model-config.ts";
+import type { ModelConfig, ModelInstanceGroup } from "../model-config.ts";
+import type { ModelOptimizationPolicy } from "../optimization-config.ts";
 import { backendFor, compiledFilenames, modelFilename, platformsOf } from "./platforms.ts";
 import type { ConfigFacts } from "./problem.ts";
 

@@ -15,6 +15,11 @@ const backends: ReadonlyMap<string, BackendFacts> = new Map([
   ["typescript", { platforms: [], filename: "model.ts" }],
 ]);
 
+/** Whether it is a backend of which anything is known here; any other is one that somebody has installed, or a mistake. */
+export function isKnownBackend(backend: string): boolean {
+  return backends.has(backend);
+}
+
 /** The platforms of a backend; undefined where any will do. */
 export function platformsOf(backend: string): readonly string[] | undefined {
   const platforms = backends.get(backend)?.platforms ?? [];

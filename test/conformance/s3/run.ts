@@ -1,7 +1,7 @@
 /**
  * Runs artifacts through a real S3-compatible store.
  *
- * usage: tsx test/conformance/s3/run.ts
+ * usage: npm run test:conformance:s3
  */
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
@@ -275,7 +275,7 @@ async function cuttingProxy(port: number, after: number) {
 
 const folder = mkdtempSync(path.join(tmpdir(), "servable-s3-"));
 let store: Store | undefined;
-let failures = 0;
+let [passed, failures] = [0, 0];
 try {
   const running = await startStore(folder);
   store = running;
@@ -287,6 +287,7 @@ try {
     const begin = performance.now();
     try {
       await check({ store: running, folder, client, open });
+      passed += 1;
       process.stdout.write(`ok   ${title} (${Math.round(performance.now() - begin)} ms)\n`);
     } catch (thrown) {
       failures += 1;
@@ -300,4 +301,5 @@ try {
   await store?.stop();
   rmSync(folder, { recursive: true, force: true });
 }
+process.stdout.write(`${passed} passed, ${failures} failed\n`);
 process.exitCode = failures === 0 ? 0 : 1;

@@ -1,19 +1,30 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { OpenInferenceClient } from "servable/client";
 import { ServableError, TritonModelServer, makeTritonConfiguration } from "servable/triton";
-import { describe, expect, test } from "vitest";
-import { keepLog } from "../../support/serving.ts";
+import { afterAll, describe, expect, test } from "vitest";
+import { rawTar, smallArchive } from "../../storage/support.ts";
+import { keepLog, type LogLine } from "../../support/serving.ts";
 import { identityFiles, lives, prepare, program, until } from "./support.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const x = { shape: [1, 2], data: new Float32Array([1, 2]) };
+
+// A folder for temporary files that nobody else uses: what is left in there can only be of these tests.
+const { TMPDIR } = process.env;
+const own = mkdtempSync(path.join(tmpdir(), "servable-test-"));
+process.env.TMPDIR = own;
+afterAll(async () => {
+  process.env.TMPDIR = TMPDIR;
+  if (TMPDIR === undefined) delete process.env.TMPDIR;
+  await rm(own, { recursive: true, force: true });
+});
 
 async function failureOf(promise: Promise<unknown>): Promise<ServableError> {
   const thrown: unknown = await promise.then(
@@ -63,6 +74,18 @@ describe("this package's own server in the place of tritonserver", { timeout: 60
     expect(readFileSync(path.join(folder, "models", "identity", "config.pbtxt"), "utf8")).toBe(identityFiles["identity/config.pbtxt"]);
     await server.stop();
     expect(copies().filter((name) => !before.includes(name))).toEqual([]);
+  });
+
+  test("rate limiters are written, and that they are not heeded is said", async () => {
+    const rateLimiter = { resources: [{ name: "one", count: 1 }], priority: 2 };
+    await using prepared = await prepare(identityFiles, {
+      modelNamesToReplication: { identity: [{ count: 2, kind: "KIND_CPU", rateLimiter }] },
+    });
+    const { server, lines } = prepared;
+    await server.start();
+    const config = await new OpenInferenceClient(server.url).modelConfig("identity");
+    expect(config.instance_group).toMatchObject([{ count: 2, rate_limiter: { resources: [{ name: "one", count: 1 }], priority: 2 } }]);
+    expect(lines.some(({ level, message }) => level === "warn" && message?.includes("heeds no rate limiters") === true)).toBe(true);
   });
 
   test("one that is killed is started anew, on the same ports", async () => {
@@ -201,6 +224,22 @@ createServer((request, response) => {
     });
   });
 
+  test.each([
+    [{ modelNamesToReplication: { identity: [{ count: 1, rateLimiter: { priority: 1 } }] } }, "--rate-limit=execution_count"],
+    [{ rateLimit: "execution_count" }, "--rate-limit=execution_count"],
+    [{ modelNamesToReplication: { identity: [{ count: 1, rateLimiter: { priority: 1 } }] }, rateLimit: "off" }, undefined],
+    [{ modelNamesToReplication: { identity: 2 } }, undefined],
+  ])("is told of rate limiters: %j", async (options, flag) => {
+    await withProgram(
+      '#!/bin/sh\necho "error: $*" >&2\nexit 3\n',
+      async ({ server }) => {
+        const { message } = await failureOf(server.start());
+        expect(/--rate-limit=\w+/.exec(message)?.[0]).toBe(flag);
+      },
+      options,
+    );
+  });
+
   test("exits without a word, and can't be run at all", async () => {
     await withProgram("#!/bin/sh\nexit 0\n", async ({ server }) => {
       expect((await failureOf(server.start())).message).toMatch(/exit code 0\. It said nothing\./);
@@ -315,6 +354,39 @@ describe("what can't be started", () => {
     const failure = await failureOf(prepared.server.start());
     expect(failure.code).toBe("missing_dependency");
     expect(failure.message).toMatch(/no 'no-such-tritonserver' on PATH.*fallback: "servable"/);
+  });
+
+  test("an archive that is wrong, each with its reason; nothing is started, and nothing stays", async () => {
+    const good = await smallArchive();
+    const cases: readonly (readonly [string, Uint8Array, string, RegExp])[] = [
+      ["evil.tar", rawTar([{ name: "../evil", content: Buffer.from("x") }]), "", /"\.\.\/evil" leaves the folder/],
+      ["link.tar", rawTar([{ name: "link", type: "2", link: "/etc" }]), "", /"link" is a symbolic link/],
+      ["cut.tar.gz", good.subarray(0, -20), "", /it is cut off/],
+      ["other.tar.gz", good, `#sha256=${"0".repeat(64)}`, /its SHA-256 is [0-9a-f]{64}, and not 0000/],
+    ];
+    const before = copies();
+    await using prepared = await prepare(identityFiles);
+    for (const [name, content, fragment, reason] of cases) {
+      const file = path.join(prepared.folder, name);
+      await writeFile(file, content);
+      const lines: LogLine[] = [];
+      const download = { folder: path.join(prepared.folder, "cache") };
+      const server = new TritonModelServer({
+        artifact: `${pathToFileURL(file).href}${fragment}`,
+        download,
+        modelNamesToReplication: { identity: 2 },
+        fallback: "servable",
+        binary: "no-such-tritonserver",
+        log: keepLog(lines),
+      });
+      const failure = await failureOf(server.start());
+      expect([failure.code, failure.message]).toEqual(["load_failed", expect.stringMatching(reason)]);
+      expect(server.status).toMatchObject({ state: "failed", pid: undefined });
+      expect(lines.filter(({ message }) => message?.startsWith("starting") === true)).toEqual([]);
+      expect(readdirSync(download.folder)).toEqual([]);
+    }
+    expect(existsSync(path.join(prepared.folder, "evil"))).toBe(false);
+    expect(copies()).toEqual(before);
   });
 
   test("no repository", async () => {
