@@ -106,7 +106,7 @@ function overHttp({ model, version, id, inputs = [], outputs }: Inference): Prom
   return send(path, body, { "inference-header-content-length": String(Buffer.byteLength(json)) });
 }
 
-async function overGrpc({ model, version, id, inputs = [], outputs = [] }: Inference): Promise<Answered> {
+async function overGrpc({ model, version = "", id = "", inputs = [], outputs = [] }: Inference): Promise<Answered> {
   const { code, details } = await wires.caller.infer({
     modelName: model,
     modelVersion: version,
