@@ -1,6 +1,6 @@
 /**
- * Runs the real clients against a server: `tritonclient` over HTTP and gRPC, from PyPI, in a virtual environment of their own; then this package's
- * runtime and clients. The same suite runs against the real tritonserver, which is what shows that the suite itself is right. Either server is
+ * Runs the real clients against a server: `tritonclient` over HTTP and gRPC, and `perf_analyzer` where glibc is new enough, from PyPI, in virtual
+ * environments of their own; then this package's runtime and clients. The same suite runs against the real tritonserver, which is what shows that the suite itself is right. Either server is
  * started by `TritonModelServer`.
  *
  * usage: npm run test:conformance -- [--server servable|triton]
@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { TritonModelServer } from "servable/triton";
-import { here, keepLines, lastLines, must, python, serverOptions, type KeptLine, type ServerName } from "./environment.ts";
+import { here, keepLines, lastLines, must, perfAnalyzer, python, serverOptions, type KeptLine, type ServerName } from "./environment.ts";
 import { checkRuntime } from "./triton-runtime.ts";
 
 const { values } = parseArgs({ options: { server: { type: "string", default: "servable" } } });
@@ -47,6 +47,7 @@ async function checkWithClients(scratch: string, lines: KeptLine[]): Promise<boo
         GRPC_ADDRESS: server.grpcUrl.replace("grpc://", ""),
         METRICS_ADDRESS: new URL(server.metricsUrl).host,
         SERVER_VERSION: version,
+        PERF_ANALYZER: perfAnalyzer() ?? "",
         PYTHONDONTWRITEBYTECODE: "1",
       },
       stdio: ["ignore", "inherit", "inherit"],
