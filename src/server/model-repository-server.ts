@@ -2,6 +2,7 @@ import { ServableError } from "../errors.ts";
 import type { EngineLogger } from "../engine/observer.ts";
 import { InferenceError } from "../protocol/inference-error.ts";
 import type { ModelMetadata, ModelStatistics, RepositoryIndexEntry, ServerMetadata, TensorMetadata } from "../protocol/model-info.ts";
+import { modelVersionOf } from "../protocol/model-version-text.ts";
 import type { LoadOverrides, ModelPlane, ServedModel, Settings } from "../runtime/model-plane.ts";
 import { dataTypeOfTriton } from "../triton/data-types.ts";
 import type { ModelInput, ModelOutput } from "../triton/model-config.ts";
@@ -168,7 +169,8 @@ export class ModelRepositoryServer implements ModelPlane {
   statistics(name: string, version: string): readonly ModelStatistics[] {
     if (name === "") return this.#served().map((one) => one.statistics.report(one.name, one.version));
     const ready = this.#entries.get(name)?.ready ?? [];
-    const wanted = version === "" ? ready : ready.filter((one) => one.version === version);
+    const number = modelVersionOf(version);
+    const wanted = number === "" ? ready : ready.filter((one) => one.version === number);
     if (wanted.length === 0) throw new InferenceError("INVALID_ARG", `requested model '${name}' is not available`);
     return wanted.map((one) => one.statistics.report(one.name, one.version));
   }
@@ -263,9 +265,10 @@ export class ModelRepositoryServer implements ModelPlane {
   }
 
   #find(name: string, version: string): ServedVersion {
+    const wanted = modelVersionOf(version);
     const entry = this.#entries.get(name);
     if (entry === undefined) throw new InferenceError("NOT_FOUND", `Request for unknown model: '${name}' is not found`);
-    return entry.version(version);
+    return entry.version(wanted);
   }
 
   #served(): readonly ServedVersion[] {

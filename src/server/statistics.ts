@@ -1,23 +1,10 @@
-import type { InferBatchStatistics, InferStatistics, ModelStatistics, StatisticDuration } from "../protocol/model-info.ts";
+import type { InferBatchStatistics, InferStatistics, ModelStatistics } from "../protocol/model-info.ts";
 import type { ModelRequest } from "./model-request.ts";
+import { ResponseStatistics } from "./response-statistics.ts";
+import { Tally } from "./tally.ts";
 
 /** Why a request that was taken in failed, as Triton's metrics have it. */
 export type FailureReason = "REJECTED" | "CANCELED" | "BACKEND" | "OTHER";
-
-/** Counts one kind of duration. */
-class Tally {
-  #count = 0;
-  #ms = 0;
-
-  add(ms: number): void {
-    this.#count += 1;
-    this.#ms += ms;
-  }
-
-  get duration(): StatisticDuration {
-    return { count: this.#count, ns: Math.round(this.#ms * 1e6) };
-  }
-}
 
 class BatchTally {
   readonly input: Tally = new Tally();
@@ -27,6 +14,8 @@ class BatchTally {
 
 /** What one version of a model has done so far. */
 export class VersionStatistics {
+  /** Of a decoupled model; of others it stays empty. */
+  readonly responses: ResponseStatistics = new ResponseStatistics();
   readonly #success = new Tally();
   readonly #fail = new Tally();
   readonly #queue = new Tally();
@@ -104,7 +93,7 @@ export class VersionStatistics {
       inference_count: this.#inferences,
       execution_count: this.#executions,
       inference_stats: inferStats,
-      response_stats: {},
+      response_stats: this.responses.report(),
       batch_stats: this.#batchStats(),
       memory_usage: [],
     };

@@ -8,6 +8,7 @@ import type { NamedArrays } from "../tensor/named-arrays.ts";
 import { queueFull } from "./model-queue.ts";
 import type { ModelRequest } from "./model-request.ts";
 import { serviceName } from "./model-service.ts";
+import type { ResponseEnd } from "./response-statistics.ts";
 import type { FailureReason, VersionStatistics } from "./statistics.ts";
 
 /** What differs between what a {@link VersionEngine} stands in front of. */
@@ -97,16 +98,30 @@ export class VersionEngine {
     }
     const prepared = this.#prepare(request, execution);
     let isOver = false;
+    let end: ResponseEnd = "cancel";
+    let index = 0;
+    // The reader's own time is nobody's: the clock starts again when it asks for more.
+    let since = performance.now();
     try {
-      for await (const outputs of stream(prepared, execution)) yield this.#work.respond(request, outputs);
+      for await (const outputs of stream(prepared, execution)) {
+        const madeAt = performance.now();
+        const response = this.#work.respond(request, outputs);
+        statistics.responses.given(index, madeAt - since, performance.now() - madeAt);
+        index += 1;
+        yield response;
+        since = performance.now();
+      }
       isOver = true;
+      end = "empty_response";
       statistics.succeeded(prepared);
     } catch (thrown) {
+      end = ServableError.isInstance(thrown) && thrown.code === "cancelled" ? "cancel" : "fail";
       isOver = true;
       this.#failed(prepared, thrown);
       throw thrown;
     } finally {
       execution.cancel();
+      statistics.responses.ended(index, end, performance.now() - since);
       if (!isOver) this.#failed(prepared, new ServableError("cancelled", "The client stopped reading."));
     }
   }

@@ -25,6 +25,23 @@ export function python(name: string): string {
   return interpreter;
 }
 
+/** The least glibc that perf_analyzer runs on. */
+const perfAnalyzerGlibc = [2, 38] as const;
+
+/**
+ * The command that runs perf_analyzer; undefined where the machine's glibc is too old for it. The variable PERF_ANALYZER says another one, such as one that
+ * goes through the loader of a newer glibc.
+ */
+export function perfAnalyzer(): string | undefined {
+  const { PERF_ANALYZER: given } = process.env;
+  if (given !== undefined && given !== "") return given;
+  const { header } = process.report.getReport() as { readonly header: { readonly glibcVersionRuntime?: string } };
+  const [major = 0, minor = 0] = (header.glibcVersionRuntime ?? "").split(".").map(Number);
+  const [leastMajor, leastMinor] = perfAnalyzerGlibc;
+  if (major < leastMajor || (major === leastMajor && minor < leastMinor)) return undefined;
+  return path.join(path.dirname(python("perf_analyzer")), "perf_analyzer");
+}
+
 /** Runs a program, and throws where it fails. */
 export function must(command: string, ...args: readonly string[]): void {
   const { status, error } = spawnSync(command, args, { stdio: ["ignore", "inherit", "inherit"] });

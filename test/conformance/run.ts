@@ -1,7 +1,8 @@
 /**
- * Holds this package to the real thing: `tritonclient` over HTTP and gRPC, from PyPI in a virtual environment of its own, then this package's runtime and
- * clients, first against this package's model server, then against the real tritonserver, which is what shows that the suite itself is right. Either
- * server is started by `TritonModelServer`. Last, configurations against protobuf's own reader and writer.
+ * Holds this package to the real thing: `tritonclient` over HTTP and gRPC, and `perf_analyzer` where glibc is new enough, from PyPI in virtual
+ * environments of their own, then this package's runtime and clients, first against this package's model server, then against the real tritonserver,
+ * which is what shows that the suite itself is right. Either server is started by `TritonModelServer`. Last, configurations against protobuf's own reader
+ * and writer.
  *
  * usage: npm run test:conformance -- [--only servable|triton|configs] [--count 2000] [--seed 1]
  */
@@ -13,7 +14,18 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { TritonModelServer } from "servable/triton";
 import { checkConfigTexts } from "./config-text/check.ts";
-import { here, keepLines, lastLines, must, python, serverOptions, whyNoTriton, type KeptLine, type ServerName } from "./environment.ts";
+import {
+  here,
+  keepLines,
+  lastLines,
+  must,
+  perfAnalyzer,
+  python,
+  serverOptions,
+  whyNoTriton,
+  type KeptLine,
+  type ServerName,
+} from "./environment.ts";
 import { Tally } from "./tally.ts";
 import { checkRuntime } from "./triton-runtime.ts";
 
@@ -51,6 +63,7 @@ async function checkWithClients(which: ServerName, scratch: string, lines: KeptL
         GRPC_ADDRESS: server.grpcUrl.replace("grpc://", ""),
         METRICS_ADDRESS: new URL(server.metricsUrl).host,
         SERVER_VERSION: versions[which],
+        PERF_ANALYZER: perfAnalyzer() ?? "",
         PYTHONDONTWRITEBYTECODE: "1",
       },
       stdio: ["ignore", "inherit", "inherit"],

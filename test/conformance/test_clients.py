@@ -3,6 +3,9 @@
 import json
 import os
 import queue
+import re
+import shlex
+import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -89,6 +92,15 @@ def test_model_metadata(wire):
         ("INPUT0", "FP32", [-1, 16]),
         ("INPUT1", "FP32", [-1, 16]),
     ]
+
+
+def test_versions_that_are_no_number(grpc):
+    tensor = grpc.input("INPUT", numpy.array([[10]], numpy.float32), "FP32")
+    for version, details in (("abc", " (details: stol)"), ("-1", "")):
+        text = f"failed to get model version from specified version string '{version}'{details}, version should be an integral value > 0"
+        with pytest.raises(InferenceServerException) as raised:
+            grpc.client.infer("versions", [tensor], model_version=version)
+        assert (raised.value.status(), raised.value.message()) == ("StatusCode.INVALID_ARGUMENT", text)
 
 
 def test_versions_of_a_policy(wire):
@@ -488,6 +500,28 @@ def test_asynchronous(wire):
             wire.client.async_infer("add_sub", inputs, callback=lambda result, error: answers.put(error or result))
         results = [answers.get(timeout=20) for _ in range(8)]
     assert all(numpy.array_equal(result.as_numpy("OUTPUT0"), a + b) for result in results)
+
+
+# perf_analyzer
+
+PERF_ANALYZER = os.environ.get("PERF_ANALYZER", "")
+
+
+@pytest.mark.skipif(PERF_ANALYZER == "", reason="perf_analyzer needs glibc 2.38")
+@pytest.mark.parametrize("model", ["add_sub", "ensemble", "identity_bytes"])
+def test_perf_analyzer(wire, model):
+    address = os.environ["HTTP_ADDRESS" if wire.name == "http" else "GRPC_ADDRESS"]
+    shape = ["--shape", "INPUT:5"] if model.startswith("identity") else []
+    # A fixed number of requests: what it measures is no matter here, and a busy machine never looks stable to it.
+    options = ["--concurrency-range", "4", "--request-count", "200", "-s", "100000", *shape]
+    command = [*shlex.split(PERF_ANALYZER), "-m", model, "-i", wire.name, "-u", address, *options]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stdout + run.stderr
+    # What the client counts, and what it reads of the server's statistics.
+    assert "Request count: 200" in run.stdout
+    # Of those a few may be outside of the window between its two looks.
+    counted = re.search(r"Successful request count: (\d+)", run.stdout)
+    assert counted is not None and 150 <= int(counted[1]) <= 200, run.stdout
 
 
 # Settings, shared memory

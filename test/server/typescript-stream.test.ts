@@ -244,6 +244,29 @@ describe("in the server", () => {
     expect(after.inference_stats.success.count - before.inference_stats.success.count).toBe(10);
   });
 
+  test("responses are counted by their place among those of their request", async () => {
+    await using own = await serveRepository({ "repeat/1/model.ts": repeat });
+    const ask = (count: number, parameters = {}) =>
+      own.server
+        .model("repeat", "")
+        .admit({})
+        .stream(requestOf("repeat", { inputs: [input("of", count), input("pauseMs", 1)], parameters }));
+    expect(await all(ask(2))).toBe(2);
+    await failureOf(all(ask(3, { throw_at: 1 })));
+    for await (const _first of ask(3)) break;
+    const { response_stats: stats } = own.server.statistics("repeat", "")[0]!;
+    const counts = Object.entries(stats).map(([place, { success, compute_infer, compute_output, fail, empty_response, cancel }]) => [
+      place,
+      ...[success, compute_infer, compute_output, fail, empty_response, cancel].map(({ count }) => count),
+    ]);
+    expect(counts).toEqual([
+      ["0", 3, 3, 3, 0, 0, 0],
+      ["1", 1, 1, 1, 1, 0, 1],
+      ["2", 0, 0, 0, 0, 1, 0],
+    ]);
+    expect(stats["0"]?.success.ns).toBeGreaterThan(3e6);
+  });
+
   test("a request that does not fit is refused by Triton's words", async () => {
     expect(await failureOf(all(run([])))).toMatchObject({
       status: "INVALID_ARG",

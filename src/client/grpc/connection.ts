@@ -42,6 +42,11 @@ export class Connection {
     return `${this.#options.secure ? "grpcs" : "grpc"}://${this.#options.target}`;
   }
 
+  /** Whether what it sends is compressed. */
+  get compresses(): boolean {
+    return this.#options.compression !== undefined;
+  }
+
   /** Cuts the connection; calls that are open fail. */
   close(): void {
     this.#closed = true;

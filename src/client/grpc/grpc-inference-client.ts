@@ -190,7 +190,8 @@ export class GrpcInferenceClient<Models extends ModelMap<Models> = AnyModels> im
   }
 
   async #infer(request: InferRequest, options: CallOptions): Promise<InferResult<Record<string, Tensor>>> {
-    const { message } = await this.#connection.unary(methods.ModelInfer, writeInferRequest(request), options);
+    const method = this.#connection.compresses ? methods.ModelInfer : methods.ModelInferGathered;
+    const { message } = await this.#connection.unary(method, writeInferRequest(request), options);
     return inferResult(readInferResponse(message));
   }
 

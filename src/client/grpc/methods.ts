@@ -1,4 +1,5 @@
 import type { inference } from "../../protocol/grpc/generated/messages.js";
+import { gathering } from "../../protocol/grpc/gathered-message.ts";
 import type { Messages } from "../../protocol/grpc/packages.ts";
 import type { MessageType, UnaryMethod } from "./connection.ts";
 
@@ -12,6 +13,8 @@ export const methods: {
   readonly ServerMetadata: UnaryMethod<inference.ServerMetadataRequest.$Properties, inference.ServerMetadataResponse>;
   readonly ModelMetadata: UnaryMethod<inference.ModelMetadataRequest.$Properties, inference.ModelMetadataResponse>;
   readonly ModelInfer: UnaryMethod<inference.ModelInferRequest.$Properties, inference.ModelInferResponse>;
+  /** The same, with large tensors copied once on their way out: where calls are not compressed. */
+  readonly ModelInferGathered: UnaryMethod<inference.ModelInferRequest.$Properties, inference.ModelInferResponse>;
   readonly ModelConfig: UnaryMethod<inference.ModelConfigRequest.$Properties, inference.ModelConfigResponse>;
   readonly ModelStatistics: UnaryMethod<inference.ModelStatisticsRequest.$Properties, inference.ModelStatisticsResponse>;
   readonly RepositoryIndex: UnaryMethod<inference.RepositoryIndexRequest.$Properties, inference.RepositoryIndexResponse>;
@@ -46,6 +49,11 @@ export const methods: {
   ModelInfer: changing(
     "ModelInfer",
     (types) => types.ModelInferRequest,
+    (types) => types.ModelInferResponse,
+  ),
+  ModelInferGathered: changing(
+    "ModelInfer",
+    (types) => gathering(types.ModelInferRequest, { key: "rawInputContents", number: 7 }),
     (types) => types.ModelInferResponse,
   ),
   ModelConfig: reading(

@@ -12,7 +12,7 @@ const streamedFrom = 65_536;
 /** What bodies are made for. */
 export interface BodyOptions {
   readonly compression: Compression | undefined;
-  /** Whether fetch sends a stream with the length that a header says, and so without copying it. */
+  /** Whether fetch is Node's: it sends a stream with the length that a header says, uncopied, and copies an answer less that is read as one. */
   readonly streams: boolean;
   /** Headers of every request. */
   readonly headers: Readonly<Record<string, string>>;

@@ -6,6 +6,7 @@ import type { OutgoingInfer } from "../../protocol/http/write-request.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { InferOptions, InferResult } from "./inference-client.ts";
 import type { TensorInput } from "./model-types.ts";
+import { readBody } from "./answer-body.ts";
 import { tensorsOf, wireInputs } from "./tensors.ts";
 
 /** Inputs as they come, when nobody knows the model's types any more. */
@@ -47,11 +48,12 @@ function checkCount(name: string, count: number): number {
 /**
  * Reads the answer to an inference.
  *
+ * @param inPieces - whether the host's fetch copies less where a large body is taken piece by piece
  * @throws ServableError `internal` for what is none
  */
-export async function readInferAnswer(response: Response, origin: string): Promise<InferResponse> {
+export async function readInferAnswer(response: Response, origin: string, inPieces: boolean): Promise<InferResponse> {
   const header = response.headers.get(headerLengthName);
-  const body = new Uint8Array(await response.arrayBuffer());
+  const body = await readBody(response, Number(header ?? 0), inPieces);
   try {
     return readInferResponse(body, header === null ? undefined : Number(header));
   } catch (thrown) {

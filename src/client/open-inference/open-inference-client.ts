@@ -170,7 +170,7 @@ export class OpenInferenceClient<Models extends ModelMap<Models> = AnyModels> im
     const { origin } = this.#resolved.client;
     return this.#send(`${modelPath(model, options.version)}/infer`, options, {
       encode: () => tensorBody(written, this.#resolved.bodies),
-      read: (response) => readInferAnswer(response, origin),
+      read: (response) => readInferAnswer(response, origin, this.#resolved.bodies.streams),
       accept: "application/octet-stream, application/json",
     });
   }

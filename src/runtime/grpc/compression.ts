@@ -19,9 +19,14 @@ export class Compression {
     this.#algorithm = algorithm;
   }
 
+  /** Whether any message is compressed. */
+  get isOn(): boolean {
+    return this.#algorithm !== "none";
+  }
+
   /** What a call sends first where its messages may be compressed. */
   get metadata(): Metadata | undefined {
-    if (this.#algorithm === "none") return undefined;
+    if (!this.isOn) return undefined;
     const metadata = new this.#grpc.Metadata();
     metadata.set("grpc-encoding", this.#algorithm);
     return metadata;

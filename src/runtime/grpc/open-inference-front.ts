@@ -1,3 +1,4 @@
+import { gathering } from "../../protocol/grpc/gathered-message.ts";
 import { sharedMemoryDisabled } from "../../protocol/grpc/shared-memory.ts";
 import { writeInferResponse } from "../../protocol/grpc/infer-response.ts";
 import { writeIndex, writeModelMetadata, writeServerMetadata, writeStatistics } from "../../protocol/grpc/model-info.ts";
@@ -26,6 +27,9 @@ export interface OpenInferenceFrontOptions {
 /** The service `inference.GRPCInferenceService`, over a model server. */
 export function openInferenceFront({ host, messages, plane }: OpenInferenceFrontOptions): void {
   const { inference: types } = messages;
+  const inferResponse = host.compression.isOn
+    ? types.ModelInferResponse
+    : gathering(types.ModelInferResponse, { key: "rawOutputContents", number: 6 });
   const method = <Q, R>(
     request: MessageType<Q, never>,
     response: MessageType<unknown, R>,
@@ -45,7 +49,7 @@ export function openInferenceFront({ host, messages, plane }: OpenInferenceFront
     ModelMetadata: method(types.ModelMetadataRequest, types.ModelMetadataResponse, ({ name, version }) =>
       writeModelMetadata(plane.modelMetadata(name, version)),
     ),
-    ModelInfer: method(types.ModelInferRequest, types.ModelInferResponse, async (message, call) =>
+    ModelInfer: method(types.ModelInferRequest, inferResponse, async (message, call) =>
       writeInferResponse(await infer(plane, message, call)),
     ),
     ModelStreamInfer: { kind: "stream", handle: streamInfer({ host, messages, plane }) },

@@ -27,8 +27,9 @@ export function createModelApp(tls: TlsMaterial | undefined, onUnforeseen: (thro
     },
     clientErrorHandler: answerGarbage,
   };
+  // Triton does not ask for a Host header, and Node's own answer to a request without one has no text.
+  const serverOptions = { headersTimeout: headersTimeoutMs, requireHostHeader: false };
   // Fastify types an HTTPS instance apart; nothing here depends on the difference.
-  const serverOptions = { headersTimeout: headersTimeoutMs };
   const app =
     tls === undefined
       ? fastify({ ...options, http: serverOptions })

@@ -112,6 +112,12 @@ export function createModelMetrics(source: ModelMetricsSource, options: { readon
   add("nv_model_load_duration_secs", "Model load time in seconds", "gauge", () =>
     each(({ loadSeconds, labels }) => [{ value: loadSeconds, labels }]),
   );
+  // There is no such pool here; who reads Triton's metrics expects to find its size.
+  for (const what of ["total", "used"]) {
+    add(`nv_pinned_memory_pool_${what}_bytes`, `Pinned memory pool ${what} memory size, in bytes`, "gauge", () => [
+      { value: 0, labels: {} },
+    ]);
+  }
   if (options.cpu ?? true) addMachine(add);
   return registry;
 }

@@ -96,6 +96,9 @@ const fixed: ReadonlyMap<string, Route> = new Map([
 ]);
 const modelKinds: Readonly<Record<string, RouteKind>> = { ready: "model-ready", "trace/setting": "trace" };
 
+/** What comes before the path where a request's target is a whole URL, which every server has to take (RFC 9112, section 3.2.2). */
+const authority = /^https?:\/\/[^/?]*(?=[/?])/i;
+
 const maxKnown = 1_000;
 const longestKnown = 200;
 /** Those that were found before: most requests are for a few models. */
@@ -105,13 +108,19 @@ const known = new Map<string, Route>();
 export function findRoute(url: string): Route | undefined {
   const before = known.get(url);
   if (before !== undefined) return before;
-  const end = url.indexOf("?");
-  const route = readPath(end < 0 ? url : url.slice(0, end));
+  const path = pathOfTarget(url);
+  const end = path.indexOf("?");
+  const route = readPath(end < 0 ? path : path.slice(0, end));
   if (route !== undefined && end < 0 && url.length <= longestKnown) {
     if (known.size >= maxKnown) known.clear();
     known.set(url, route);
   }
   return route;
+}
+
+/** The path, and the query, of a request's target. */
+function pathOfTarget(target: string): string {
+  return target.startsWith("/") ? target : target.replace(authority, "");
 }
 
 function readPath(path: string): Route | undefined {

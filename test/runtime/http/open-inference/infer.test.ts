@@ -255,6 +255,18 @@ test("names that are not UTF-8 come back in a text that JSON can hold", async ()
   expect(text).not.toMatch(/\\ud/i);
 });
 
+test.each([
+  ["no Host header", "GET /v2/health/live HTTP/1.1\r\n\r\n"],
+  ["a whole URL for a path", "GET http://else/v2/health/live HTTP/1.1\r\nhost: else\r\n\r\n"],
+  ["a whole URL with a query", "GET http://else/v2/health/live?x=/y HTTP/1.1\r\nhost: else\r\n\r\n"],
+  ["HTTP/1.0", "GET /v2/health/live HTTP/1.0\r\n\r\n"],
+])("a request with %s is served", async (_case, text) => {
+  using connection = await openRaw(served.port);
+  connection.write(text);
+  await until(() => connection.received().includes("\r\n\r\n"));
+  expect(connection.received()).toMatch(/^HTTP\/1\.1 200 /);
+});
+
 test("an expectation that nobody knows is passed over", async () => {
   const body = addRequest([1], [2]);
   using connection = await openRaw(served.port);

@@ -53,6 +53,8 @@ test("metrics have Triton's names, labels and content type; any other path is em
       `nv_cache_miss_duration_per_model${ofAdd} 4`,
       `nv_inference_pending_request_count${ofEcho} 3`,
       `nv_model_load_duration_secs${ofEcho} 0.25`,
+      "nv_pinned_memory_pool_total_bytes 0",
+      "nv_pinned_memory_pool_used_bytes 0",
       "# TYPE nv_inference_request_success counter",
       "# TYPE nv_inference_pending_request_count gauge",
     ]) {
