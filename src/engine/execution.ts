@@ -6,6 +6,7 @@ import { chain } from "../service/chain.ts";
 import { stageFailure } from "../service/checked-call.ts";
 import type { Deadlines, Due, DueList } from "./deadlines.ts";
 import type { Gate, Waiter } from "./gate.ts";
+import type { ListPlace } from "./linked-list.ts";
 
 /** Where an execution runs its request. */
 export interface ExecutionHost {
@@ -51,7 +52,7 @@ export class Execution implements Waiter, Due<Execution> {
   dueList: DueList<Execution> | undefined;
   dueBefore: Execution | undefined;
   dueAfter: Execution | undefined;
-  place: Waiter["place"];
+  place: ListPlace<Waiter> | undefined;
 
   readonly #host: ExecutionHost;
   readonly #timeoutMs: number;

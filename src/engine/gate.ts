@@ -4,7 +4,7 @@ import { WaitEstimate } from "./wait-estimate.ts";
 /** Someone who waits for a slot. */
 export interface Waiter {
   /** Where it waits; the gate's own. */
-  place: ListPlace<Waiter> | undefined;
+  place?: ListPlace<Waiter> | undefined;
   /** Called once, with the slot taken. */
   start(): void;
 }
