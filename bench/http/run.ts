@@ -39,7 +39,7 @@ for (let round = 1; round <= rounds; round += 1) {
     await using server = await pinnedServer(new URL(`./servers/${file}`, import.meta.url), environment);
     const url = `${server.url}/echo`;
     await server.check(url, body, body);
-    await load.run({ url, body, connections, seconds: Math.max(2, Math.ceil(seconds / 2)) });
+    await load.run({ url, body, connections, seconds: Math.max(6, seconds) });
     const sample = await load.run({ url, body, connections, seconds });
     samples.get(name)?.push(sample);
     process.stdout.write(`round ${round}, ${name}: ${Math.round(sample.requestsPerSecond)} requests/s\n`);
