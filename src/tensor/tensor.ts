@@ -51,9 +51,10 @@ export class Tensor<D extends DataType = DataType> {
    * @param dataType - what the elements are
    * @param shape - the length of each dimension; copied
    * @param data - the elements, as many as the shape has room for; not copied
+   * @param sound - this package's own: that the three are known to fit each other
    * @throws ServableError `invalid_argument` when the three do not fit each other
    */
-  constructor(dataType: D, shape: readonly number[], data: TensorData<D>, sound?: typeof knownSound) {
+  constructor(dataType: D, shape: readonly number[], data: TensorData<D>, sound?: symbol) {
     if (sound === knownSound) {
       this.dataType = dataType;
       this.shape = shape;
