@@ -155,7 +155,7 @@ export class Execution implements Waiter, Due<Execution> {
     }
     this.#slotSince = now;
     // Placed here, the service tells its stages itself; of one placed elsewhere this is all that is known if it is cut off.
-    this.context.begin("call", now);
+    this.context.handOn(now);
     this.#state = "running";
     this.#working = true;
     const work = this.#work;

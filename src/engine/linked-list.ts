@@ -6,6 +6,7 @@ export class ListPlace<T> {
   readonly value: T;
   before: ListPlace<T> | undefined;
   after: ListPlace<T> | undefined;
+  gone = false;
 
   constructor(value: T, before: ListPlace<T> | undefined) {
     this.value = value;
@@ -50,6 +51,8 @@ export class LinkedList<T> {
 
   /** Takes out what is there. */
   remove(place: ListPlace<T>): void {
+    if (place.gone) return;
+    place.gone = true;
     const { before, after } = place;
     if (before === undefined) this.#first = after;
     else before.after = after;

@@ -8,7 +8,9 @@ const mostSlots = 2 ** 20;
 export class Slots<T> {
   readonly #values: (T | undefined)[] = [];
   readonly #ids: number[] = [];
+  readonly #turns: number[] = [];
   readonly #free: number[] = [];
+  #turn = 0;
 
   get size(): number {
     return this.#values.length - this.#free.length;
@@ -20,6 +22,7 @@ export class Slots<T> {
     const id = (this.#ids[slot] ?? slot) + mostSlots;
     this.#values[slot] = value;
     this.#ids[slot] = id;
+    this.#turns[slot] = this.#turn += 1;
     return id;
   }
 
@@ -39,8 +42,15 @@ export class Slots<T> {
     this.#free.push(slot);
   }
 
-  *values(): Generator<T> {
-    for (const value of this.#values) if (value !== undefined) yield value;
+  /** In the order in which they came. */
+  values(): T[] {
+    return this.#taken()
+      .sort((a, b) => a.turn - b.turn)
+      .map(({ value }) => value);
+  }
+
+  #taken(): { readonly value: T; readonly turn: number }[] {
+    return this.#values.flatMap((value, slot) => (value === undefined ? [] : [{ value, turn: this.#turns[slot] ?? 0 }]));
   }
 
   clear(): void {

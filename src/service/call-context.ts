@@ -56,6 +56,7 @@ export class CallContext implements ServiceContext {
   #abortReason: ServableError | undefined;
   #openStage: string | undefined;
   #openSince = 0;
+  #handedOn: number | undefined;
 
   constructor(init: CallContextInit = {}) {
     this.requestId = init.requestId ?? newRequestId();
@@ -149,9 +150,17 @@ export class CallContext implements ServiceContext {
     return since;
   }
 
-  /** When the stage began that is under way; undefined where none is. */
-  get openSince(): number | undefined {
-    return this.#openStage === undefined ? undefined : this.#openSince;
+  /** When the engine handed the call on; told once, to the first who asks: what a service calls itself begins later. */
+  takeHandedOn(): number | undefined {
+    const since = this.#handedOn;
+    this.#handedOn = undefined;
+    return since;
+  }
+
+  /** Notes that the call is handed to the service now. */
+  handOn(now: number): void {
+    this.#handedOn = now;
+    this.begin("call", now);
   }
 
   /**
@@ -217,32 +226,39 @@ export function abortError(reason: unknown): ServableError {
   return ServableError.isInstance(reason) ? reason : new ServableError("cancelled", "The caller went away.", { cause: reason });
 }
 
+/** The context of the call itself, where what a service got is one, with a state or without. */
+export function callContextOf(context: ServiceContext): CallContext | undefined {
+  if (context instanceof CallContext) return context;
+  return context instanceof StateContext ? callContextOf(context.base) : undefined;
+}
+
 /** A context with the state that `setup` gave. */
 export class StateContext<S> implements ServiceContext {
   readonly state: S;
-  readonly #base: ServiceContext;
+  /** What it stands on. */
+  readonly base: ServiceContext;
 
   constructor(base: ServiceContext, state: S) {
-    this.#base = base;
+    this.base = base;
     this.state = state;
   }
 
   get signal(): AbortSignal {
-    return this.#base.signal;
+    return this.base.signal;
   }
   get deadline(): number {
-    return this.#base.deadline;
+    return this.base.deadline;
   }
   get requestId(): string {
-    return this.#base.requestId;
+    return this.base.requestId;
   }
   get log(): Logger {
-    return this.#base.log;
+    return this.base.log;
   }
   get metadata(): Readonly<Record<string, string>> {
-    return this.#base.metadata;
+    return this.base.metadata;
   }
   get stage(): ServiceContext["stage"] {
-    return this.#base.stage;
+    return this.base.stage;
   }
 }

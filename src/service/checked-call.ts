@@ -124,7 +124,7 @@ class CheckedCall {
   }
 
   run(value: unknown): MaybePromise<unknown> {
-    if (this.#timed) this.#since = this.#context.openSince ?? performance.now();
+    if (this.#timed) this.#since = this.#context.takeHandedOn() ?? performance.now();
     return this.#goOn(value);
   }
 

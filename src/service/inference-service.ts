@@ -4,7 +4,7 @@ import { namedArraysBatcher } from "./array-batchers.ts";
 import { BatchedModel } from "./batched-model.ts";
 import type { Batcher } from "./batcher.ts";
 import { makeDefinition } from "./define-service.ts";
-import { CallContext } from "./call-context.ts";
+import { callContextOf } from "./call-context.ts";
 import { isThenable } from "./chain.ts";
 import type { CallInput, CallOutput, RequestOption, ResponseOption, SchemaOption, StreamableSchemaOption } from "./inference.ts";
 import type { ModelLoader } from "./model-loader.ts";
@@ -140,7 +140,7 @@ class InferenceCall<I, O> {
 
   /** A context of somebody else's making keeps no times. */
   #record(): number {
-    return this.#context instanceof CallContext ? this.#context.record(this.#stage, this.#since) : 0;
+    return callContextOf(this.#context)?.record(this.#stage, this.#since) ?? 0;
   }
 
   #fail(thrown: unknown): never {

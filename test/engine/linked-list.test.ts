@@ -54,7 +54,7 @@ describe("a linked list", () => {
 });
 
 describe("slots", () => {
-  test("hold what a Map would, under numbers that are never given twice", () => {
+  test("hold what a Map would, in the same order, under numbers that are never given twice", () => {
     fc.assert(
       fc.property(fc.array(fc.oneof(fc.constant("add" as const), fc.nat(20)), { maxLength: 200 }), (all) => {
         const slots = new Slots<string>();
@@ -72,10 +72,10 @@ describe("slots", () => {
             map.delete(id);
           }
           for (const id of given) expect(slots.get(id)).toBe(map.get(id));
-          expect([slots.size, [...slots.values()].sort()]).toEqual([map.size, [...map.values()].sort()]);
+          expect([slots.size, slots.values()]).toEqual([map.size, [...map.values()]]);
         }
         slots.clear();
-        expect([slots.size, [...slots.values()]]).toEqual([0, []]);
+        expect([slots.size, slots.values()]).toEqual([0, []]);
       }),
     );
   });

@@ -46,8 +46,13 @@ function sendStream(
   const head = headOf(answer, sending);
   source.once("readable", () => {
     if (response.headersSent || response.destroyed) return;
-    response.writeHead(answer.status, head);
-    source.pipe(response);
+    try {
+      response.writeHead(answer.status, head);
+      source.pipe(response);
+    } catch {
+      // A media type of the service's own that no header can carry.
+      response.destroy();
+    }
   });
   source.once("error", (thrown) => {
     if (response.headersSent) response.destroy();

@@ -62,6 +62,6 @@ function answer(options: DirectCallOptions, definition: AnyServiceDefinition, me
     answerCall(engine, definition, new NodeCall(message, response, requestId), send);
     return;
   }
-  engine.refused(requestId, definition.name, refused, 0);
+  engine.refused(requestId, strange === undefined ? definition.name : undefined, refused, 0);
   send(problemAnswer(refused, requestId, foreign && 403));
 }
