@@ -14,8 +14,10 @@ const largest = 2n ** 63n;
 export function modelVersionOf(text: string): string {
   if (text === "" || usual.test(text)) return text;
   const [, sign, digits] = leading.exec(text) ?? [];
-  if (digits === undefined || !isIn64Bits(sign === "-", digits)) throw noVersion(text, " (details: stol)");
-  if (sign === "-" && digits !== "0") throw noVersion(text, "");
+  if (digits === undefined || !isIn64Bits(sign === "-", digits)) {
+    throw noVersion(`failed to get model version from specified version string '${text}' (details: stol)`);
+  }
+  if (sign === "-" && digits !== "0") throw noVersion(`invalid model version specified '${text}' `);
   return digits;
 }
 
@@ -25,9 +27,6 @@ function isIn64Bits(isNegative: boolean, digits: string): boolean {
   return isNegative ? value <= largest : value < largest;
 }
 
-function noVersion(text: string, details: string): InferenceError {
-  return new InferenceError(
-    "INVALID_ARG",
-    `failed to get model version from specified version string '${text}'${details}, version should be an integral value > 0`,
-  );
+function noVersion(what: string): InferenceError {
+  return new InferenceError("INVALID_ARG", `${what}, version should be an integral value > 0`);
 }

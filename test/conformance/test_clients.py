@@ -96,8 +96,9 @@ def test_model_metadata(wire):
 
 def test_versions_that_are_no_number(grpc):
     tensor = grpc.input("INPUT", numpy.array([[10]], numpy.float32), "FP32")
-    for version, details in (("abc", " (details: stol)"), ("-1", "")):
-        text = f"failed to get model version from specified version string '{version}'{details}, version should be an integral value > 0"
+    of_text = "failed to get model version from specified version string 'abc' (details: stol)"
+    for version, what in (("abc", of_text), ("-1", "invalid model version specified '-1' ")):
+        text = f"{what}, version should be an integral value > 0"
         with pytest.raises(InferenceServerException) as raised:
             grpc.client.infer("versions", [tensor], model_version=version)
         assert (raised.value.status(), raised.value.message()) == ("StatusCode.INVALID_ARGUMENT", text)

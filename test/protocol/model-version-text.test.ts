@@ -27,6 +27,11 @@ test.each([
   ["-1", ""],
   ["-9223372036854775808", ""],
 ])("%j is none", (text, details) => {
-  const failure = `failed to get model version from specified version string '${text}'${details}, version should be an integral value > 0`;
+  // Measured on a real Triton 2.51, the blank before the comma included.
+  const what =
+    details === ""
+      ? `invalid model version specified '${text}' `
+      : `failed to get model version from specified version string '${text}'${details}`;
+  const failure = `${what}, version should be an integral value > 0`;
   expect(() => modelVersionOf(text)).toThrow(expect.objectContaining({ status: "INVALID_ARG", message: failure }) as Error);
 });

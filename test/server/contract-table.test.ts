@@ -297,10 +297,10 @@ describe("bytes that do not fill the shape", () => {
 describe("the text of a version, over gRPC", () => {
   const ofVersion = "failed to get model version from specified version string";
   test.each([
-    ["abc", " (details: stol)"],
-    ["-1", ""],
-  ])("%j", async (version, details) => {
-    const text = `${ofVersion} '${version}'${details}, version should be an integral value > 0`;
+    ["abc", `${ofVersion} 'abc' (details: stol)`],
+    ["-1", "invalid model version specified '-1' "],
+  ])("%j", async (version, what) => {
+    const text = `${what}, version should be an integral value > 0`;
     const refused = { code: grpc.status.INVALID_ARGUMENT, details: text };
     const name = "pair";
     const { caller } = wires;
