@@ -116,6 +116,11 @@ export class Engine {
     return this.#state;
   }
 
+  /** Whether no request will be taken any more. */
+  get isEnding(): boolean {
+    return this.#state === "stopping" || this.#state === "stopped";
+  }
+
   /**
    * Loads every definition, without running any service: enough to know routes, schemas and limits.
    *
@@ -211,8 +216,7 @@ export class Engine {
     const hosted = this.#services.get(name);
     if (hosted === undefined) throw this.unknownService(name);
     if (this.#state !== "ready") {
-      const why =
-        this.#state === "stopping" || this.#state === "stopped" ? "The server is shutting down." : "The server is still starting.";
+      const why = this.isEnding ? "The server is shutting down." : "The server is still starting.";
       throw new ServableError("not_ready", `${why} Try again soon.`, { retryAfterMs: 1_000 });
     }
     const { concurrency, queue, deadlineMs } = hosted.policy;
@@ -278,7 +282,7 @@ export class Engine {
 
   /** Stops intake; what is in flight goes on. */
   beginStop(): void {
-    if (this.#state === "stopped" || this.#state === "stopping") return;
+    if (this.isEnding) return;
     this.#state = "stopping";
     this.#aborter.abort();
   }

@@ -30,11 +30,26 @@ export interface HttpCall {
   onGone(callback: () => void): void;
 }
 
-/** What a host sends back, with the header `x-request-id` besides. */
-export interface HttpAnswer {
+interface Head {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string | Uint8Array | AsyncIterable<string | Uint8Array>;
+}
+
+/** An answer that is there as a whole. */
+export interface WholeAnswer extends Head {
+  readonly body: string | Uint8Array;
+}
+
+/** An answer that comes bit by bit. */
+export interface StreamedAnswer extends Head {
+  readonly body: AsyncIterable<string | Uint8Array>;
+}
+
+/** What a host sends back, with the header `x-request-id` besides. */
+export type HttpAnswer = WholeAnswer | StreamedAnswer;
+
+export function isStream(answer: HttpAnswer): answer is StreamedAnswer {
+  return typeof answer.body !== "string" && !(answer.body instanceof Uint8Array);
 }
 
 /** Takes the answer, once. */

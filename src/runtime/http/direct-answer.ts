@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { whenEnded } from "./answer-end.ts";
-import type { HttpAnswer } from "./call.ts";
+import { isStream, type HttpAnswer, type StreamedAnswer } from "./call.ts";
 import { problemAnswer } from "./exchange.ts";
 import { discardRest } from "./node-body.ts";
 
@@ -17,11 +17,11 @@ export interface Sending {
 /** Sends an answer on Node's own response, as Fastify would. A stream ends when the client goes away. */
 export function sendDirectly(message: IncomingMessage, response: ServerResponse, answer: HttpAnswer, sending: Sending): void {
   if (response.destroyed || response.headersSent) return;
-  const { body, status } = answer;
-  if (typeof body !== "string" && !(body instanceof Uint8Array)) {
-    sendStream(message, response, answer, body, sending);
+  if (isStream(answer)) {
+    sendStream(message, response, answer, sending);
     return;
   }
+  const { body, status } = answer;
   if (!message.complete) discardRest(message, sending.maxRestBytes);
   const head = headOf(answer, sending);
   head.push("content-length", String(typeof body === "string" ? Buffer.byteLength(body) : body.byteLength));
@@ -29,20 +29,14 @@ export function sendDirectly(message: IncomingMessage, response: ServerResponse,
   response.end(body);
 }
 
-function sendStream(
-  message: IncomingMessage,
-  response: ServerResponse,
-  answer: HttpAnswer,
-  items: AsyncIterable<string | Uint8Array>,
-  sending: Sending,
-): void {
+function sendStream(message: IncomingMessage, response: ServerResponse, answer: StreamedAnswer, sending: Sending): void {
   if (!message.complete) {
     // A service may stream its answer while it reads.
     response.once("finish", () => {
       discardRest(message, sending.maxRestBytes);
     });
   }
-  const source = Readable.from(items, { objectMode: false });
+  const source = Readable.from(answer.body, { objectMode: false });
   const head = headOf(answer, sending);
   source.once("readable", () => {
     if (response.headersSent || response.destroyed) return;

@@ -2,12 +2,13 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { ServableError } from "../../errors.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
-import type { HttpAnswer } from "./call.ts";
+import { isStream, type HttpAnswer } from "./call.ts";
 import { answerCall, problemAnswer } from "./exchange.ts";
 import { requestIdOf } from "./head.ts";
 import { sendDirectly } from "./direct-answer.ts";
 import { restBytesOf } from "./node-body.ts";
 import { NodeCall } from "./node-call.ts";
+import { TurnEnd } from "./turn-end.ts";
 import type { OriginGuard } from "./origins.ts";
 
 /** What stands before the services on a listener. */
@@ -27,6 +28,7 @@ export interface DirectCallOptions {
  */
 export function answerDirectly(server: Server, options: DirectCallOptions): void {
   const { engine } = options;
+  const lane = new Lane(options);
   const services = new Map([...engine.definitions.values()].map((definition) => [`/${definition.name}`, definition]));
   // Fastify has added one, and Node tells its kind nowhere else.
   const others = server.listeners("request") as ((message: IncomingMessage, response: ServerResponse) => void)[];
@@ -34,34 +36,61 @@ export function answerDirectly(server: Server, options: DirectCallOptions): void
   server.on("request", (message: IncomingMessage, response: ServerResponse) => {
     const definition = message.method === "POST" ? services.get(message.url ?? "") : undefined;
     if (definition === undefined) for (const other of others) other(message, response);
-    else answer(options, definition, message, response);
+    else lane.answer(definition, message, response);
   });
 }
 
-function answer(options: DirectCallOptions, definition: AnyServiceDefinition, message: IncomingMessage, response: ServerResponse): void {
-  const { engine, originGuard, tokenGuard } = options;
-  const { headers } = message;
-  const requestId = requestIdOf(headers["x-request-id"]);
-  const send = (settled: HttpAnswer): void => {
+class Lane {
+  readonly #options: DirectCallOptions;
+  readonly #turnEnd = new TurnEnd<Settled>((settled) => {
+    this.#send(settled);
+  });
+
+  constructor(options: DirectCallOptions) {
+    this.#options = options;
+  }
+
+  answer(definition: AnyServiceDefinition, message: IncomingMessage, response: ServerResponse): void {
+    const { engine, originGuard, tokenGuard } = this.#options;
+    const { headers } = message;
+    const requestId = requestIdOf(headers["x-request-id"]);
+    const deliver = (answer: HttpAnswer): void => {
+      const settled: Settled = { definition, message, response, requestId, answer };
+      if (isStream(answer)) this.#send(settled);
+      else this.#turnEnd.add(settled);
+    };
+    const strange = tokenGuard?.(headers.authorization);
+    const foreign = strange === undefined ? originGuard?.(headers) : undefined;
+    const refused = strange ?? foreign;
+    if (refused === undefined) {
+      answerCall(engine, definition, new NodeCall(message, response, requestId), deliver);
+      return;
+    }
+    engine.refused(requestId, strange === undefined ? definition.name : undefined, refused, 0);
+    deliver(problemAnswer(refused, requestId, foreign && 403));
+  }
+
+  #send({ definition, message, response, requestId, answer }: Settled): void {
+    const { engine } = this.#options;
     try {
-      sendDirectly(message, response, settled, {
+      sendDirectly(message, response, answer, {
         requestId,
         // A client that keeps its connection would hold up the stop, or be cut off in its next request. RFC 9110 section 15.5.9: the rest of
         // a body that came too slowly is not waited for.
-        last: engine.state === "stopping" || settled.status === 408,
+        last: engine.isEnding || answer.status === 408,
         maxRestBytes: restBytesOf(engine.policy(definition.name).maxBodyBytes),
       });
     } catch {
       response.destroy();
     }
-  };
-  const strange = tokenGuard?.(headers.authorization);
-  const foreign = strange === undefined ? originGuard?.(headers) : undefined;
-  const refused = strange ?? foreign;
-  if (refused === undefined) {
-    answerCall(engine, definition, new NodeCall(message, response, requestId), send);
-    return;
   }
-  engine.refused(requestId, strange === undefined ? definition.name : undefined, refused, 0);
-  send(problemAnswer(refused, requestId, foreign && 403));
+}
+
+/** An answer and whose it is. */
+interface Settled {
+  readonly definition: AnyServiceDefinition;
+  readonly message: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly requestId: string;
+  readonly answer: HttpAnswer;
 }

@@ -4,11 +4,12 @@ import { ServableError, messageOf } from "../../errors.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
 import { elapsedMs } from "./arrival.ts";
-import type { Deliver, HttpAnswer, HttpCall } from "./call.ts";
+import { isStream, type Deliver, type HttpAnswer, type HttpCall } from "./call.ts";
 import { answerBatchCall, answerCall, problemAnswer } from "./exchange.ts";
 import { discardRest, restBytesOf } from "./node-body.ts";
 import { NodeCall } from "./node-call.ts";
 import { originGuard } from "./origins.ts";
+import { TurnEnd } from "./turn-end.ts";
 
 /** What every front gets. */
 export interface FrontOptions {
@@ -88,19 +89,21 @@ export function replying(answer: (request: FastifyRequest) => HttpAnswer | Promi
 /** Adds a route for one method; any other method on its path is told which one it is. */
 export function route(app: FastifyInstance, engine: Engine, { method, url, definition, answer }: Route): void {
   const maxRestBytes = definition && restBytesOf(engine.policy(definition.name).maxBodyBytes);
-  const deliver = (reply: FastifyReply, settled: HttpAnswer): void => {
+  const sendNow = ({ reply, settled }: { readonly reply: FastifyReply; readonly settled: HttpAnswer }): void => {
     try {
       // A client that keeps its connection would hold up the stop, or be cut off in its next request.
-      if (engine.state === "stopping") reply.header("connection", "close");
+      if (engine.isEnding) reply.header("connection", "close");
       send(reply, settled, maxRestBytes);
     } catch {
       reply.raw.destroy();
     }
   };
+  const turnEnd = new TurnEnd(sendNow);
   // It returns nothing: Fastify would take a reply for a promise, and listen for the end of each response.
   const handler = (request: FastifyRequest, reply: FastifyReply): void => {
     answer(request, reply, (settled) => {
-      deliver(reply, settled);
+      if (isStream(settled)) sendNow({ reply, settled });
+      else turnEnd.add({ reply, settled });
     });
   };
   app.route({

@@ -1,3 +1,4 @@
+import { setImmediate as endOfTurn } from "node:timers/promises";
 import type { FastifyPluginAsync } from "fastify";
 import { Engine, type ServiceSource } from "../../engine/engine.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
@@ -48,5 +49,7 @@ export const servicesPlugin: FastifyPluginAsync<ServicesPluginOptions> = async (
   app.addHook("onReady", () => engine.start());
   app.addHook("preClose", async () => {
     await engine.stop(options.graceMs ?? 30_000);
+    // The last answers leave when this turn ends, and the app may cut every connection next.
+    await endOfTurn();
   });
 };

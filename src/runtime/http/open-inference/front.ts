@@ -24,6 +24,7 @@ import { answerIndex, loadModel, unloadModel } from "./repository-routes.ts";
 import type { Mounted } from "./guarded-listener.ts";
 import { checkRestriction } from "./restrictions.ts";
 import { findRoute, routeRules, type Route } from "./routes.ts";
+import { TurnEnd } from "../turn-end.ts";
 import { logChanges, traceChanges } from "./settings-routes.ts";
 
 const healthPaths: ReadonlySet<string> = new Set(["/v2/health/live", "/v2/health/ready"]);
@@ -36,6 +37,14 @@ export class OpenInferenceFront implements Mounted {
   readonly #options: FrontOptions;
   readonly #guard: OriginGuard | undefined;
   readonly #host: CallHost;
+  readonly #turnEnd = new TurnEnd<{ readonly reply: FastifyReply; readonly answer: WireAnswer }>(({ reply, answer }) => {
+    try {
+      sendAnswer(reply, answer, this.#sending);
+    } catch (thrown) {
+      this.logUnforeseen(thrown);
+      reply.raw.destroy();
+    }
+  });
   #sending: Sending = { last: false, hooked: false };
 
   constructor(options: FrontOptions) {
@@ -209,7 +218,7 @@ export class OpenInferenceFront implements Mounted {
   }
 
   #send(reply: FastifyReply, answer: WireAnswer): void {
-    sendAnswer(reply, answer, this.#sending);
+    this.#turnEnd.add({ reply, answer });
   }
 
   #fail(reply: FastifyReply, thrown: unknown): void {
