@@ -4,6 +4,7 @@ import { whenEnded } from "./answer-end.ts";
 import { isStream, type HttpAnswer, type StreamedAnswer } from "./call.ts";
 import { problemAnswer } from "./exchange.ts";
 import { discardRest } from "./node-body.ts";
+import { endWithText } from "./one-write.ts";
 
 /** What belongs to an answer besides itself. */
 export interface Sending {
@@ -24,9 +25,11 @@ export function sendDirectly(message: IncomingMessage, response: ServerResponse,
   const { body, status } = answer;
   if (!message.complete) discardRest(message, sending.maxRestBytes);
   const head = headOf(answer, sending);
-  head.push("content-length", String(typeof body === "string" ? Buffer.byteLength(body) : body.byteLength));
+  const length = Buffer.byteLength(body);
+  head.push("content-length", String(length));
   response.writeHead(status, head);
-  response.end(body);
+  if (typeof body === "string") endWithText(response, body, length);
+  else response.end(body);
 }
 
 function sendStream(message: IncomingMessage, response: ServerResponse, answer: StreamedAnswer, sending: Sending): void {

@@ -1,5 +1,6 @@
 import type { FastifyReply } from "fastify";
 import { discardRest } from "../node-body.ts";
+import { endWithText } from "../one-write.ts";
 import { failureBody, failureHeaders, httpStatusOf } from "./failure.ts";
 
 /** What is sent back. */
@@ -58,8 +59,13 @@ export function sendAnswer(reply: FastifyReply, answer: WireAnswer, sending: Sen
   const { raw: message } = reply.request;
   if (response.destroyed || response.headersSent) return;
   if (!message.complete) discardRest(message, restBytes);
-  beginAnswer(reply, answer, lengthOf(body), sending);
-  if (typeof body === "string" || body instanceof Uint8Array) {
+  const length = lengthOf(body);
+  beginAnswer(reply, answer, length, sending);
+  if (typeof body === "string") {
+    endWithText(response, body, length);
+    return;
+  }
+  if (body instanceof Uint8Array) {
     response.end(body);
     return;
   }
