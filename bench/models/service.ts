@@ -9,6 +9,6 @@ export const predict = defineInference({
   output: z.object({ y: z.array(z.number()).length(10) }),
   model: () => loadOnnxModel(process.env.BENCH_MODEL ?? ""),
   policy: { batching: { maxRows: 16 } },
-  preprocess: ({ x }) => ({ x: new Tensor("FP32", [1, 64], Float32Array.from(x)) }),
+  preprocess: ({ x }) => ({ x: new Tensor("FP32", [1, 64], new Float32Array(x)) }),
   postprocess: ({ y }) => ({ y: Array.from(y?.as("FP32").data ?? []) }),
 });

@@ -175,7 +175,7 @@ export interface DefineInferenceOptions<
  *   output: z.object({ scores: z.array(z.number()) }),
  *   model: () => loadOnnxModel("./classify.onnx"),
  *   policy: { batching: { maxRows: 16 } },
- *   preprocess: ({ features }) => ({ features: new Tensor("FP32", [1, 64], Float32Array.from(features)) }),
+ *   preprocess: ({ features }) => ({ features: new Tensor("FP32", [1, 64], new Float32Array(features)) }),
  *   postprocess: ({ scores }) => ({ scores: Array.from(scores?.as("FP32").data ?? []) }),
  * });
  * ```

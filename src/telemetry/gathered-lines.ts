@@ -12,11 +12,11 @@ export interface GatheredLines extends Destination {
   endLine(end: number): void;
 }
 
-const fullLength = 16 * 1024;
+const fullLength = 64 * 1024;
 const longestWaitMs = 100;
 
 /**
- * Makes a destination gather lines into blocks of 16 KiB, and keep none for longer than 100 ms. A write for each line costs as much as a
+ * Makes a destination gather lines into blocks of 64 KiB, and keep none for longer than 100 ms. A write for each line costs as much as a
  * small request does, and the destination's own gathering measures all that it holds at every line (sonic-boom 4.2:
  * `Buffer.byteLength` of the whole block), which costs more still. What is gathered is written at the process's end like the rest.
  */

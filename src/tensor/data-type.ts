@@ -105,8 +105,10 @@ export function nameOfData(data: unknown): string {
 /** Whether an array is of the kind that holds tensors of this data type. Arrays of another realm count, and so do Node's Buffers. */
 export function isDataOf<D extends DataType>(dataType: D, data: unknown): data is TensorData<D> {
   if (dataType === "BYTES") return Array.isArray(data) && data.every(isBytesElement);
-  // The tag names the kind whatever realm or subclass made the array, which `instanceof` does not.
-  return ArrayBuffer.isView(data) && Object.prototype.toString.call(data) === tags[dataType];
+  const kind = kinds[dataType];
+  if (kind === undefined || !ArrayBuffer.isView(data)) return false;
+  // The tag names the kind whatever realm made the array, which `instanceof` does not, and takes longer to ask.
+  return data instanceof kind || Object.prototype.toString.call(data) === `[object ${kind.name}]`;
 }
 
 /** Whether a value can be an element of a `BYTES` tensor. */
@@ -114,6 +116,4 @@ export function isBytesElement(value: unknown): value is string | Uint8Array {
   return typeof value === "string" || (ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === "[object Uint8Array]");
 }
 
-const tags: Readonly<Record<string, string>> = Object.fromEntries(
-  Object.entries(arrayTypes).map(([dataType, type]) => [dataType, `[object ${type.name}]`]),
-);
+const kinds: Readonly<Record<string, TypedArrayConstructor<TensorData>>> = arrayTypes;

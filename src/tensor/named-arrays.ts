@@ -13,6 +13,17 @@ export function shapesOf(named: NamedArrays): NamedShapes {
 
 /** A record with the same names, holding what `change` gives for each array. */
 export function mapArrays<T>(named: NamedArrays, change: (array: Tensor, name: string) => T): Record<string, T> {
-  // fromEntries defines properties, so that an array named "__proto__" is just that.
-  return Object.fromEntries(Object.entries(named).map(([name, array]) => [name, change(array, name)]));
+  const mapped: Record<string, T> = {};
+  for (const name of Object.keys(named)) {
+    const array = named[name];
+    if (array !== undefined) setNamed(mapped, name, change(array, name));
+  }
+  return mapped;
+}
+
+/** Puts something under a name, whatever the name is. */
+export function setNamed<T>(target: Record<string, T>, name: string, value: T): void {
+  if (name !== "__proto__") target[name] = value;
+  // Assigned, it would be the object's prototype instead of an array of that name.
+  else Object.defineProperty(target, name, { value, enumerable: true });
 }

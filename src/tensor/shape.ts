@@ -14,8 +14,9 @@ export function sizeOfShape(shape: readonly number[]): number {
  */
 export function checkShape(shape: unknown): asserts shape is readonly number[] {
   if (!Array.isArray(shape)) throw new ServableError("invalid_argument", "A tensor's shape must be an array of dimensions.");
-  for (const [axis, dimension] of shape.entries()) {
-    if (!Number.isSafeInteger(dimension) || dimension < 0) {
+  for (let axis = 0; axis < shape.length; axis += 1) {
+    const dimension: unknown = shape[axis];
+    if (!Number.isSafeInteger(dimension) || (dimension as number) < 0) {
       throw new ServableError(
         "invalid_argument",
         `Dimension ${axis} of the shape ${formatShape(shape)} is not a whole number from 0 to ${Number.MAX_SAFE_INTEGER}.`,

@@ -1,6 +1,6 @@
 import { ServableError } from "../errors.ts";
 import { arrayTypes, type DataType, type TensorData } from "./data-type.ts";
-import { mapArrays, type NamedArrays } from "./named-arrays.ts";
+import { mapArrays, setNamed, type NamedArrays } from "./named-arrays.ts";
 import { formatShape, sameShape, sizeOfShape } from "./shape.ts";
 import { knownSound, Tensor } from "./tensor.ts";
 
@@ -29,7 +29,8 @@ export function canStackNamed(a: NamedArrays, b: NamedArrays): boolean {
 export function rowsOf(named: NamedArrays): number {
   let firstName = "";
   let firstRows: number | undefined;
-  for (const name of Object.keys(named)) {
+  // Not Object.keys: this is asked for each request, and the list of names would be made for nothing.
+  for (const name in named) {
     const array = named[name];
     if (array === undefined) continue;
     const rows = array.shape[0];
@@ -65,14 +66,14 @@ export function stack<D extends DataType>(tensors: readonly Tensor<D>[]): Tensor
  * @throws ServableError `invalid_argument` when they do not fit, with the name and both shapes
  */
 export function stackNamed(list: readonly NamedArrays[]): NamedArrays {
-  const [first, ...others] = list;
+  const [first] = list;
   if (first === undefined) throw nothingToStack();
-  if (others.length === 0) return first;
+  if (list.length === 1) return first;
   const names = Object.keys(first);
-  others.forEach((other, index) => {
-    checkNames(names, other, index + 1);
+  list.forEach((named, index) => {
+    if (!hasNames(named, names)) checkNames(names, named, index);
+    rowsOf(named);
   });
-  for (const named of list) rowsOf(named);
   return mapArrays(first, (_array, name) => stackOf(name, namedIn(list, name)));
 }
 
@@ -98,10 +99,7 @@ export function splitNamed(named: NamedArrays, rows: readonly number[]): NamedAr
   for (const [name, array] of Object.entries(named)) {
     splitOf(name, array, rows).forEach((part, index) => {
       const target = parts[index];
-      if (target === undefined) return;
-      if (name !== "__proto__") target[name] = part;
-      // Assigned, it would be the object's prototype instead of an array of that name.
-      else Object.defineProperty(target, name, { value: part, enumerable: true });
+      if (target !== undefined) setNamed(target, name, part);
     });
   }
   return parts;
@@ -133,13 +131,11 @@ function concatenate(dataType: DataType, tensors: readonly Tensor[]): TensorData
   let size = 0;
   for (const tensor of tensors) size += tensor.size;
   const joined = new arrayTypes[dataType](size);
-  // Bytes are copied, whatever they mean: the same code for numbers and bigints.
-  const target = new Uint8Array(joined.buffer);
   let offset = 0;
   for (const { data } of tensors) {
-    if (!ArrayBuffer.isView(data)) continue;
-    target.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
-    offset += data.byteLength;
+    // All are of one kind, numbers or bigints.
+    (joined as Uint8Array).set(data as Uint8Array, offset);
+    offset += data.length;
   }
   return joined;
 }
@@ -179,6 +175,16 @@ function namedIn(list: readonly NamedArrays[], name: string): Tensor[] {
     if (tensor !== undefined) tensors.push(tensor);
   }
   return tensors;
+}
+
+/** Whether these are its names, in this order. */
+function hasNames(named: NamedArrays, names: readonly string[]): boolean {
+  let count = 0;
+  for (const name in named) {
+    if (name !== names[count]) return false;
+    count += 1;
+  }
+  return count === names.length;
 }
 
 function checkNames(wanted: readonly string[], named: NamedArrays, index: number): void {

@@ -10,7 +10,7 @@ import {
   type TensorElement,
 } from "./data-type.ts";
 import { readNested, writeNested, type NestedArray, type TensorElementInput } from "./nested.ts";
-import { checkShape, formatShape, sizeOfShape } from "./shape.ts";
+import { checkShape, formatShape, sameShape, sizeOfShape } from "./shape.ts";
 
 const marker = Symbol.for("servable.tensor");
 
@@ -71,7 +71,7 @@ export class Tensor<D extends DataType = DataType> {
       throw new ServableError("invalid_argument", `A tensor of ${wanted}, but its data has ${data.length}.`);
     }
     this.dataType = dataType;
-    this.shape = Object.freeze([...shape]);
+    this.shape = frozen(shape);
     this.data = data;
     this.size = size;
   }
@@ -127,6 +127,14 @@ export function tensor<D extends DataType>(dataType: D, shape: readonly number[]
 /** Whether a tensor's elements are of a data type. */
 export function hasDataType<D extends DataType>(value: Tensor, dataType: D): value is Tensor<D> {
   return value.dataType === dataType;
+}
+
+let lastShape: readonly number[] = Object.freeze([]);
+
+/** A copy that never changes; one tensor is mostly shaped like the one before. */
+function frozen(shape: readonly number[]): readonly number[] {
+  if (!sameShape(shape, lastShape)) lastShape = Object.freeze([...shape]);
+  return lastShape;
 }
 
 function checkDataType(dataType: unknown): void {

@@ -171,7 +171,7 @@ describe("a gathered model", () => {
       unbatch: () => [],
     });
     const answers = Promise.allSettled([1, 2].map((value) => run(value)));
-    for (let count = 0; count < 4; count += 1) {
+    for (let count = 0; count < 8; count += 1) {
       await turn();
       worker.end();
     }

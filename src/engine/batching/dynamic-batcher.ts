@@ -192,8 +192,9 @@ export class DynamicBatcher<I, O> {
       this.#options.onBatch?.({ rows, requests: items.length, reason, queueMs, runMs: this.#clock.now() - since, failed });
     }
     this.#options.onDone?.();
-    // Who is answered makes room for others, which come in this turn: where batches may wait, this much is always gained.
-    if (this.#options.policy.maxDelayMs > 0) this.#schedule();
+    // Who is answered makes room for others, and some may have arrived that this turn has not come to yet: they make the next batch fuller.
+    const { maxDelayMs, maxRows } = this.#options.policy;
+    if (maxDelayMs > 0 || this.#queue.rows < maxRows) this.#schedule();
     else this.#pump();
   }
 

@@ -34,12 +34,17 @@ export class ItemQueue<I, O> {
   readonly #levels = new Map<number, LinkedList<QueuedItem<I, O>>>();
   #order: readonly number[] = [];
   #size = 0;
+  #rows = 0;
   readonly #scratch: QueuedItem<I, O>[] = [];
   /** Nobody is late before: as deadlines are seldom reached, those who wait need not be looked at each time. */
   #earliest = Infinity;
 
   get size(): number {
     return this.#size;
+  }
+  /** Of all that wait. */
+  get rows(): number {
+    return this.#rows;
   }
 
   add(item: QueuedItem<I, O>): void {
@@ -50,6 +55,7 @@ export class ItemQueue<I, O> {
     }
     item.place = level.add(item);
     this.#size += 1;
+    this.#rows += item.rows;
     if (item.deadline < this.#earliest) this.#earliest = item.deadline;
   }
 
@@ -75,6 +81,7 @@ export class ItemQueue<I, O> {
       this.#order = this.#order.filter((priority) => priority !== item.priority);
     }
     this.#size -= 1;
+    this.#rows -= item.rows;
     return true;
   }
 

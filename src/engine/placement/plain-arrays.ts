@@ -1,5 +1,5 @@
 import type { DataType, TensorData } from "../../tensor/data-type.ts";
-import { mapArrays, type NamedArrays } from "../../tensor/named-arrays.ts";
+import { mapArrays, setNamed, type NamedArrays } from "../../tensor/named-arrays.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { transferBytes } from "./pack-bytes.ts";
 
@@ -29,5 +29,10 @@ export function packArrays(named: NamedArrays, owned: boolean): { readonly array
 
 /** Makes tensors of plain data again. */
 export function unpackArrays(arrays: PlainArrays): NamedArrays {
-  return Object.fromEntries(Object.entries(arrays).map(([name, { dataType, shape, data }]) => [name, new Tensor(dataType, shape, data)]));
+  const named: Record<string, Tensor> = {};
+  for (const name of Object.keys(arrays)) {
+    const plain = arrays[name];
+    if (plain !== undefined) setNamed(named, name, new Tensor(plain.dataType, plain.shape, plain.data));
+  }
+  return named;
 }

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { InferenceSession } from "onnxruntime-node";
 import { messageOf, ServableError } from "../../errors.ts";
-import type { NamedArrays } from "../../tensor/named-arrays.ts";
+import { mapArrays, type NamedArrays } from "../../tensor/named-arrays.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkInputs } from "../check-inputs.ts";
 import { assertMayBlock } from "../io-thread.ts";
@@ -53,7 +53,7 @@ export class OnnxModel implements Model {
     assertMayBlock(`Running the model '${this.name}'`);
     if (this.#closing !== undefined) throw new ServableError("unavailable", `The model '${this.name}' is closed.`);
     checkInputs(this, inputs);
-    const feeds = Object.fromEntries(Object.entries(inputs).map(([name, array]) => [name, toOnnx(this.#runtime, name, array)]));
+    const feeds = mapArrays(inputs, (array, name) => toOnnx(this.#runtime, name, array));
     const waits = this.#pendingRuns > 0;
     this.#pendingRuns++;
     const run = this.#lastRun.then(async () => {
