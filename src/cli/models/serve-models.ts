@@ -12,7 +12,7 @@ const flushMs = 1_000;
 /** Serves models until something ends the process. Resolves when all ports listen. @throws ServableError what stands in the way of a start */
 export async function serveModels(plan: ModelsPlan): Promise<void> {
   // Which lines are written is a setting that clients may change while it runs; the server keeps to it.
-  const log = await createLogger({ level: "debug", format: plan.logFormat });
+  const log = await createLogger({ level: "debug", format: plan.logFormat, file: plan.logFile });
   for (const path of plan.repository.repositories) await requireRepository(path);
   const server = new ModelRepositoryServer({ ...plan.repository, log });
   server.logSettings(plan.logSettings);
