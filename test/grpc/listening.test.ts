@@ -119,6 +119,25 @@ test("connections end when they are as old as they may be; calls go on over new 
   });
 });
 
+test.each(["v1", "v1alpha"])("reflection %s answers, and refuses what is no message of its own", async (version) => {
+  await serving({}, async (server) => {
+    using caller = new Caller(server.url);
+    const open = () => caller.stream(`/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`);
+    const asking = open();
+    const answer = new Promise<Buffer>((resolve) => asking.on("data", resolve));
+    // list_services (7): "*"
+    asking.write(Buffer.from([0x3a, 1, 0x2a]));
+    expect((await answer).toString("latin1")).toContain("inference.GRPCInferenceService");
+    const over = new Promise((resolve) => asking.on("status", ({ code }) => resolve(code)));
+    asking.end();
+    expect(await over).toBe(grpc.status.OK);
+    const wrong = open();
+    wrong.write(Buffer.from([0xff, 0xff]));
+    expect(await new Promise((resolve) => wrong.on("status", ({ code }) => resolve(code)))).toBe(grpc.status.INTERNAL);
+    expect((await caller.infer(echo(1))).code).toBe(0);
+  });
+});
+
 test("listens off loopback only with a token, or when told to", () => {
   expect(() => new ModelGrpcServer({ plane: addPlane(), log: keepLog(), host: "0.0.0.0" })).toThrow(/allowUnauthenticated/);
   expect(() => new ModelGrpcServer({ plane: addPlane(), log: keepLog(), host: "0.0.0.0", allowUnauthenticated: true })).not.toThrow();

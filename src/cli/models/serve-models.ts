@@ -16,7 +16,7 @@ export async function serveModels(plan: ModelsPlan): Promise<void> {
   for (const path of plan.repository.repositories) await requireRepository(path);
   const server = new ModelRepositoryServer({ ...plan.repository, log });
   server.logSettings(plan.logSettings);
-  const fronts = createFronts(plan, server, log);
+  const fronts = await createFronts(plan, server, log);
   const lifecycle = new Lifecycle(log, plan.graceMs);
   lifecycle.followNpm();
   lifecycle.manage({ status: undefined, stop: () => stop(plan.graceMs, server, fronts) });

@@ -56,7 +56,7 @@ export class ModelGrpcServer {
       const { messages } = packages;
       openInferenceFront({ host, messages, plane: this.#plane, headerForwardPattern: this.#headerForwardPattern });
       grpcHealthFront(host, messages, () => this.#plane.ready());
-      await reflectionFront(host, {
+      reflectionFront(host, {
         services: ["inference.GRPCInferenceService", "grpc.health.v1.Health"],
         wanted: this.#options.reflection,
       });
