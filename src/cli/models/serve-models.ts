@@ -4,6 +4,7 @@ import { createLogger } from "../../telemetry/logs.ts";
 import { Lifecycle } from "../lifecycle.ts";
 import { createFronts, type ModelFront } from "./fronts.ts";
 import type { ModelsPlan } from "./plan.ts";
+import { boundYoungMemory } from "./young-memory.ts";
 import { requireRepository } from "./require-repository.ts";
 
 /** Answers that are written get this time at least to be sent. */
@@ -29,12 +30,17 @@ export async function serveModels(plan: ModelsPlan): Promise<void> {
       tellStarted(front, await front.start(), log);
     }
     await lifecycle.ending;
+    boundYoungMemory(() => isNativeOnly(server));
   } catch (thrown) {
     // Whatever a stop in the middle of a start breaks off is no failure.
     await lifecycle.ending;
     await stop(0, server, fronts);
     throw thrown;
   }
+}
+
+function isNativeOnly(server: ModelRepositoryServer): boolean {
+  return server.reports().every(({ name, version }) => server.model(name, version).config.backend !== "typescript");
 }
 
 /** As tritonserver has it; supervisors and scripts wait for these lines. */
