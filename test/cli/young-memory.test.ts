@@ -9,19 +9,25 @@ const module = path.join(root, "dist/cli/models/young-memory.js");
 /** Makes what outlives a collection, second for second, and tells how large young memory became. */
 const script = `
   import { getHeapSpaceStatistics } from "node:v8";
+  import { Worker } from "node:worker_threads";
   import { boundYoungMemory } from ${JSON.stringify(module)};
   const youngMiB = () => Math.round(getHeapSpaceStatistics().find((space) => space.space_name === "new_space").space_size / 1024 / 1024);
   boundYoungMemory(() => process.argv[1] === "native");
   let kept = [];
+  let last = 0;
+  process.on("exit", () => console.log(last));
   const grow = () => {
-    for (let index = 0; index < 200_000; index += 1) kept.push({ index });
-    if (kept.length > 600_000) kept = [];
+    for (let index = 0; index < 40_000; index += 1) kept.push({ index });
+    if (kept.length > 400_000) kept = [];
   };
-  while (youngMiB() < 16) grow();
-  setTimeout(() => {
-    for (let round = 0; round < 40; round += 1) grow();
-    console.log(youngMiB());
-  }, 2_500);
+  const rounds = (left) => {
+    grow();
+    if (left > 0) setTimeout(rounds, 20, left - 1);
+    else last = youngMiB();
+  };
+  setTimeout(rounds, 20, 75);
+  // A thread that is started puts the factor back.
+  setTimeout(() => new Worker("setTimeout(() => {}, 100)", { eval: true }).on("exit", () => rounds(75)), 3_000);
 `;
 
 test.each([

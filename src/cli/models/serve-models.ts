@@ -18,6 +18,7 @@ export async function serveModels(plan: ModelsPlan): Promise<void> {
   const server = new ModelRepositoryServer({ ...plan.repository, log });
   server.logSettings(plan.logSettings);
   const fronts = await createFronts(plan, server, log);
+  boundYoungMemory(() => isNativeOnly(server));
   const lifecycle = new Lifecycle(log, plan.graceMs);
   lifecycle.followNpm();
   lifecycle.manage({ status: undefined, stop: () => stop(plan.graceMs, server, fronts) });
@@ -30,7 +31,6 @@ export async function serveModels(plan: ModelsPlan): Promise<void> {
       tellStarted(front, await front.start(), log);
     }
     await lifecycle.ending;
-    boundYoungMemory(() => isNativeOnly(server));
   } catch (thrown) {
     // Whatever a stop in the middle of a start breaks off is no failure.
     await lifecycle.ending;

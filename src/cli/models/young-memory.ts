@@ -1,3 +1,4 @@
+import { PerformanceObserver } from "node:perf_hooks";
 import { getHeapSpaceStatistics, setFlagsFromString } from "node:v8";
 
 const flag = "semi-space-growth-factor";
@@ -16,12 +17,16 @@ export function boundYoungMemory(isNativeOnly: () => boolean): void {
   const given = [...process.execArgv, process.env.NODE_OPTIONS ?? ""].join(" ").replaceAll("_", "-");
   if (given.includes("semi-space")) return;
   let factor = 2;
-  setInterval(() => {
-    const wanted = isNativeOnly() && youngBytes() >= enoughBytes ? 1 : 2;
-    if (wanted === factor) return;
+  const check = (): void => {
+    const wanted = youngBytes() >= enoughBytes && isNativeOnly() ? 1 : 2;
+    // V8 puts 1 back to 2 whenever a thread is started (Heap::ConfigureHeap).
+    if (wanted === 2 && factor === 2) return;
     factor = wanted;
     setFlagsFromString(`--${flag}=${factor}`);
-  }, everyMs).unref();
+  };
+  // It grows in a collection, and under load the next one that could let it grow comes within 50 ms.
+  new PerformanceObserver(check).observe({ entryTypes: ["gc"] });
+  setInterval(check, everyMs).unref();
 }
 
 function youngBytes(): number {
