@@ -45,7 +45,11 @@ async function measure(wire: string, call: () => Promise<unknown>): Promise<void
   const keep = (name: string, now: Side): void => {
     const most = sides.get(name);
     const copiedMore = most === undefined || now.copied > most.copied;
-    sides.set(name, { ...(copiedMore ? now : most), allocated: Math.max(now.allocated, most?.allocated ?? 0) });
+    sides.set(name, {
+      ...(copiedMore ? now : most),
+      allocated: Math.max(now.allocated, most?.allocated ?? 0),
+      heap: Math.max(now.heap, most?.heap ?? 0),
+    });
   };
   for (let round = 0; round < rounds; round += 1) {
     await askServer("mark");
@@ -63,9 +67,11 @@ async function askServer(question: "mark" | "read"): Promise<Side> {
   return answer;
 }
 
-function print(wire: string, name: string, { copied, places, allocated }: Side): void {
+function print(wire: string, name: string, { copied, places, allocated, heap }: Side): void {
   const tensors = (bytes: number): string => (bytes / tensorBytes).toFixed(2);
   const large = Object.entries(places).filter(([, bytes]) => bytes > tensorBytes / 100);
   const by = large.map(([place, bytes]) => `${place} ${tensors(bytes)}`).join(", ");
-  process.stdout.write(`${wire}, ${name}: copied ${tensors(copied)} (${by}), allocated ${tensors(allocated)}\n`);
+  process.stdout.write(
+    `${wire}, ${name}: copied ${tensors(copied)} (${by}), array buffers ${tensors(allocated)}, heap profile ${tensors(heap)}\n`,
+  );
 }

@@ -1,4 +1,5 @@
 import { copiedSince, mark } from "./copies.ts";
+import { allocatedInHeap, beginHeapProfile } from "./heap-profile.ts";
 
 /** What one side did for a round trip. */
 export interface Side {
@@ -6,6 +7,8 @@ export interface Side {
   readonly places: Readonly<Record<string, number>>;
   /** What array buffers took, pieces that came from the socket included; less where something was collected meanwhile, never more. */
   readonly allocated: number;
+  /** What a heap profile shows. */
+  readonly heap: number;
 }
 
 let before = 0;
@@ -14,10 +17,12 @@ let before = 0;
 export function readSide(begin: boolean): Side {
   const allocated = process.memoryUsage().arrayBuffers - before;
   const { bytes, places } = copiedSince();
+  const heap = begin ? 0 : allocatedInHeap();
   if (begin) {
     globalThis.gc?.();
     before = process.memoryUsage().arrayBuffers;
+    beginHeapProfile();
     mark();
   }
-  return { copied: bytes, places, allocated };
+  return { copied: bytes, places, allocated, heap };
 }

@@ -39,6 +39,13 @@ export interface InferRequest {
   readonly inputs: readonly InferInput[];
   /** Empty for all. */
   readonly outputs: readonly RequestedOutput[];
+  /**
+   * Whether the memory that its inputs are views on was made for this request alone, so that it may be handed over to the model's thread instead of
+   * being copied, and is gone then.
+   *
+   * @default false
+   */
+  readonly owned?: boolean | undefined;
 }
 
 /** One output of a response: what a tensor is, with its name. */

@@ -25,7 +25,9 @@ export function buildResponse(
   } else {
     for (const wanted of request.outputs) {
       const plan = plans.get(wanted.name);
-      if (plan !== undefined) outputs.push(asked(outputOf(signature, plan, arrays), signature, wanted, labels));
+      // Triton keeps what a request names in a set: an output that is named twice is given once.
+      if (plan !== undefined && !outputs.some(({ name }) => name === plan.name))
+        outputs.push(asked(outputOf(signature, plan, arrays), signature, wanted, labels));
     }
   }
   return { modelName: model, modelVersion: version, id: request.id, parameters: noParameters, outputs };

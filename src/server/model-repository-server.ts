@@ -171,7 +171,11 @@ export class ModelRepositoryServer implements ModelPlane {
     const ready = this.#entries.get(name)?.ready ?? [];
     const number = modelVersionOf(version);
     const wanted = number === "" ? ready : ready.filter((one) => one.version === number);
-    if (wanted.length === 0) throw new InferenceError("INVALID_ARG", `requested model '${name}' is not available`);
+    if (wanted.length === 0) {
+      const what =
+        ready.length === 0 ? `requested model '${name}' is not available` : `requested model version is not available for model '${name}'`;
+      throw new InferenceError("INVALID_ARG", what);
+    }
     return wanted.map((one) => one.statistics.report(one.name, one.version));
   }
 
@@ -301,8 +305,8 @@ export class ModelRepositoryServer implements ModelPlane {
       brought = files === undefined || files.size === 0 ? undefined : await writeModelFolder(name, files);
       const repository = brought?.repository ?? (await this.#repositoryOf(name));
       // The stamp comes first: what changes while it is read is then seen as changed by the next look.
-      const stamp = await stampOf(await readModelFolder(repository, name));
-      const folder = await readModelFolder(repository, name);
+      const stamp = await stampOf(await readModelFolder(repository, name, this.#options.configName));
+      const folder = await readModelFolder(repository, name, this.#options.configName);
       const text = [stamp.common, ...[...stamp.versions].flat(), config ?? ""].join("\n");
       // Unchanged since, whatever was loaded instead: a load without overrides is then no news.
       const unchanged = entry.stamp !== undefined && (entry.stamp === text || (config === undefined && entry.stamp.startsWith(text)));
@@ -371,7 +375,7 @@ export class ModelRepositoryServer implements ModelPlane {
 
   async #writtenDependencies(name: string): Promise<readonly string[]> {
     try {
-      const { configText } = await readModelFolder(await this.#repositoryOf(name), name);
+      const { configText } = await readModelFolder(await this.#repositoryOf(name), name, this.#options.configName);
       return configText === undefined ? [] : dependenciesOf(parseModelConfig(configText));
     } catch {
       // It will not load, and so nothing waits for it.

@@ -91,6 +91,7 @@ export class ModelVersion implements ServedVersion, VersionWork {
     const batching = {
       statistics: this.statistics,
       ragged: raggedBatching(this.#signature, config),
+      giveInputs: config.sequenceBatching === undefined,
       tell: isTypeScript ? (requests: readonly ModelRequest[]): NamedArrays => packFacts(requests.map(factsOf)) : undefined,
       onTaken: (request: ModelRequest): void => {
         this.#queue.left(request);

@@ -21,6 +21,8 @@ export interface ModelRepositoryOptions {
   readonly strictReadiness?: boolean | undefined;
   /** Whether what a configuration leaves out is taken from the model. @default true */
   readonly autoComplete?: boolean | undefined;
+  /** Models that have a `configs/<configName>.pbtxt` are served with that instead of their config.pbtxt. @default none are */
+  readonly configName?: string | undefined;
   /** What a model that can have batches gets as `max_batch_size` where its configuration is taken from it. @default 4 */
   readonly defaultMaxBatchSize?: number | undefined;
   /** Models that are loaded at the same time. @default 4 */
@@ -40,7 +42,9 @@ export interface ModelRepositoryOptions {
 }
 
 /** {@link ModelRepositoryOptions} with every default filled in. */
-export type ResolvedRepositoryOptions = { readonly [K in keyof ModelRepositoryOptions]-?: NonNullable<ModelRepositoryOptions[K]> };
+export type ResolvedRepositoryOptions = {
+  readonly [K in Exclude<keyof ModelRepositoryOptions, "configName">]-?: NonNullable<ModelRepositoryOptions[K]>;
+} & { readonly configName: string | undefined };
 
 /** Fills in the defaults. @throws ServableError `invalid_config` for what makes no sense */
 export function resolveRepositoryOptions(options: ModelRepositoryOptions): ResolvedRepositoryOptions {
@@ -53,6 +57,9 @@ export function resolveRepositoryOptions(options: ModelRepositoryOptions): Resol
   }
   if (loadModels.length > 1 && loadModels.includes("*")) {
     throw new ServableError("invalid_config", 'loadModels has "*", which is all there are, and so no other name.');
+  }
+  if (options.configName !== undefined && !isConfigName(options.configName)) {
+    throw new ServableError("invalid_config", `configName must be the name of a file without spaces, not "${options.configName}".`);
   }
   const whole = (name: string, value: number, least: number): number => {
     if (Number.isSafeInteger(value) && value >= least) return value;
@@ -67,6 +74,7 @@ export function resolveRepositoryOptions(options: ModelRepositoryOptions): Resol
     exitOnError: options.exitOnError ?? true,
     strictReadiness: options.strictReadiness ?? true,
     autoComplete: options.autoComplete ?? true,
+    configName: options.configName,
     defaultMaxBatchSize: whole("defaultMaxBatchSize", options.defaultMaxBatchSize ?? 4, 0),
     loadThreads: whole("loadThreads", options.loadThreads ?? 4, 1),
     maxPendingRequests: whole("maxPendingRequests", options.maxPendingRequests ?? 4_096, 1),
@@ -76,4 +84,9 @@ export function resolveRepositoryOptions(options: ModelRepositoryOptions): Resol
     name: options.name ?? "triton",
     version: options.version ?? "2.73.0",
   });
+}
+
+/** Whether it may be the name of a configuration, which is a file's without its ending. */
+export function isConfigName(name: string): boolean {
+  return /^[^\s/\\\0]+$/.test(name);
 }

@@ -14,6 +14,8 @@ export interface RequestBatcherOptions {
   readonly onTaken: (request: ModelRequest) => void;
   /** For models whose requests' rows can't simply be stacked. */
   readonly ragged: RaggedBatching | undefined;
+  /** Whether all that a request runs with came with it. */
+  readonly giveInputs: boolean;
   /** Arrays that tell the model of its requests, beside their inputs. */
   readonly tell?: ((requests: readonly ModelRequest[]) => NamedArrays) | undefined;
 }
@@ -21,7 +23,13 @@ export interface RequestBatcherOptions {
 const arrays = namedArraysBatcher();
 
 /** Puts the requests of a model together as its configuration says, and takes the times of that. */
-export function requestBatcher({ statistics, onTaken, ragged, tell }: RequestBatcherOptions): Batcher<ModelRequest, NamedArrays> {
+export function requestBatcher({
+  statistics,
+  onTaken,
+  ragged,
+  giveInputs,
+  tell,
+}: RequestBatcherOptions): Batcher<ModelRequest, NamedArrays> {
   return {
     rows: ({ rows }) => Math.max(1, rows),
     key: ({ key }) => key,
@@ -55,6 +63,8 @@ export function requestBatcher({ statistics, onTaken, ragged, tell }: RequestBat
       return parts;
     },
     fresh: true,
+    // What else is put beside its inputs, such as states, may have to be kept.
+    gives: ({ source }) => giveInputs && source.owned === true,
   };
 }
 

@@ -29,7 +29,8 @@ export class LogSettings {
         throw new InferenceError("UNSUPPORTED", "log file location can not be updated through network protocol");
       }
       if (name === "log_format" && value !== "default" && value !== "ISO8601") {
-        throw new InferenceError("INVALID_ARG", `log_format must be 'default' or 'ISO8601', not '${String(value)}'`);
+        // Not an argument that is invalid, by its status: what Triton's flag of that name says is what its route says.
+        throw new InferenceError("UNAVAILABLE", `invalid argument for --log_format, got: ${String(value)}`);
       }
     }
     Object.assign(this.#values, changes);
@@ -64,6 +65,7 @@ const traceDefaults: Readonly<Record<string, readonly string[]>> = {
   trace_file: [""],
   trace_mode: ["triton"],
 };
+const traceNumbers: ReadonlySet<string> = new Set(["trace_rate", "trace_count", "log_frequency"]);
 const traceLevels: ReadonlySet<string> = new Set(["OFF", "TIMESTAMPS", "TENSORS"]);
 
 /** The settings of tracing, the server's and those of models that have their own. */
@@ -83,19 +85,26 @@ export class TraceSettings {
       if (!Object.hasOwn(traceDefaults, name)) throw new InferenceError("INVALID_ARG", `unknown setting '${name}'`);
       const wrong = name === "trace_level" ? values?.find((value) => !traceLevels.has(value)) : undefined;
       if (wrong !== undefined) throw new InferenceError("INVALID_ARG", `unknown trace_level '${wrong}'`);
-      const isNumber = ["trace_rate", "trace_count", "log_frequency"].includes(name);
-      if (isNumber && values !== null && !/^-?\d{1,18}$/.test(values[0] ?? "")) {
-        throw new InferenceError("INVALID_ARG", `invalid value '${values[0] ?? ""}' for '${name}'`);
-      }
+      if (traceNumbers.has(name) && values !== null) traceNumber(name, values[0] ?? "");
       if (name === "trace_file" || name === "trace_mode") {
-        throw new InferenceError("UNSUPPORTED", `${name} can not be updated through network protocol`);
+        const what = name === "trace_file" ? "trace file location" : name;
+        throw new InferenceError("UNSUPPORTED", `${what} can not be updated through network protocol`);
       }
     }
     const own = model === "" ? this.#global : (this.#models.get(model) ?? {});
     for (const [name, values] of Object.entries(changes)) {
       if (values === null) Reflect.deleteProperty(own, name);
-      else own[name] = [...values];
+      else own[name] = traceNumbers.has(name) ? [traceNumber(name, values[0] ?? "")] : [...values];
     }
     if (model !== "") this.#models.set(model, own);
   }
+}
+
+/** A number of the trace as it is kept. Of rate and frequency Triton takes the lowest 32 bits, unsigned. @throws InferenceError `INVALID_ARG` */
+function traceNumber(name: string, text: string): string {
+  if (!/^-?\d{1,18}$/.test(text)) throw new InferenceError("INVALID_ARG", `Unable to parse '${name}', got: ${text}`);
+  const number = BigInt(text);
+  if (name !== "trace_count") return String(BigInt.asUintN(32, number));
+  if (number >= -1n) return String(number);
+  throw new InferenceError("INVALID_ARG", `Unable to parse '${name}'. Expecting value >= -1, got:${text}`);
 }

@@ -27,6 +27,13 @@ export interface Batcher<I, O, B extends Tensor | NamedArrays = NamedArrays, R e
    * @default false
    */
   readonly fresh?: boolean | undefined;
+  /**
+   * Whether the arrays of a request are nobody else's, nor is the memory that they are views on: where it runs alone, they are handed over to the
+   * model's thread like what is fresh.
+   *
+   * @default no request gives its arrays away
+   */
+  gives?(request: I): boolean;
 }
 
 /** A batcher of whatever a model takes and gives. */
@@ -41,6 +48,8 @@ export interface AnyBatcher<I, O> extends Pick<Batcher<I, O>, "fresh"> {
   // As a method it takes every batcher: what `batch` gives and `unbatch` takes are of one model.
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- an inference seam: `unknown` would refuse every typed batcher here
   unbatch(outputs: any, requests: readonly I[]): MaybePromise<readonly O[]>;
+  /** As in {@link Batcher}. */
+  gives?(request: I): boolean;
 }
 
 /** Runs one request on a model, together with others. */

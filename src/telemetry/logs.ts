@@ -1,5 +1,6 @@
+import { openSync } from "node:fs";
 import { pino, type DestinationStream } from "pino";
-import { causeText, formatPath } from "../errors.ts";
+import { causeText, formatPath, messageOf, ServableError } from "../errors.ts";
 import type { EngineLogger, Observer, RequestEvent, WorkerEvent } from "../engine/observer.ts";
 import { gatherLines, type GatheredLines } from "./gathered-lines.ts";
 import { longestLine, writeRequestLine } from "./request-line.ts";
@@ -12,13 +13,19 @@ export interface LogOptions {
   readonly format?: "json" | "pretty" | undefined;
   /** Where lines go instead of standard output. */
   readonly destination?: DestinationStream | undefined;
+  /** A file to whose end they go instead, structured if nothing else is said. */
+  readonly file?: string | undefined;
 }
 
-/** Makes the logger: pino, as structured lines or, on a terminal, for a person. */
+/**
+ * Makes the logger: pino, as structured lines or, on a terminal, for a person.
+ *
+ * @throws ServableError `invalid_config` for a file that can't be written to
+ */
 export async function createLogger(options: LogOptions = {}): Promise<EngineLogger> {
-  const format = options.format ?? (process.stdout.isTTY ? "pretty" : "json");
+  const format = options.format ?? (process.stdout.isTTY && options.file === undefined ? "pretty" : "json");
   const level = options.level ?? "info";
-  const destination = options.destination ?? (await destinationFor(format));
+  const destination = options.destination ?? (await destinationFor(format, options.file));
   const logger: EngineLogger = pino({ level, base: null, timestamp: isoTime }, destination);
   if ("beginLine" in destination) gathered.set(logger, destination as GatheredLines);
   return logger;
@@ -41,10 +48,20 @@ function isoTime(): string {
   return `${upToSecond}${ms < 10 ? "00" : ms < 100 ? "0" : ""}${ms}Z"`;
 }
 
-async function destinationFor(format: "json" | "pretty"): Promise<DestinationStream> {
-  if (format === "json") return gatherLines(pino.destination({ fd: 1, sync: false }));
+async function destinationFor(format: "json" | "pretty", file: string | undefined): Promise<DestinationStream> {
+  const fd = file === undefined ? 1 : openLog(file);
+  if (format === "json") return gatherLines(pino.destination({ fd, sync: false }));
   const { default: pretty } = await import("pino-pretty");
-  return pretty({ colorize: process.stdout.isTTY, ignore: "pid,hostname", translateTime: "SYS:HH:MM:ss.l", singleLine: true, sync: true });
+  const colorize = fd === 1 && process.stdout.isTTY;
+  return pretty({ destination: fd, colorize, ignore: "pid,hostname", translateTime: "SYS:HH:MM:ss.l", singleLine: true, sync: true });
+}
+
+function openLog(file: string): number {
+  try {
+    return openSync(file, "a");
+  } catch (thrown) {
+    throw new ServableError("invalid_config", `The log can't be written to ${file}: ${messageOf(thrown)}.`, { cause: thrown });
+  }
 }
 
 /** Writes one line for each request, with id, service, stage times and outcome (and nothing of its payload), and one for each change of a worker. */

@@ -1,7 +1,8 @@
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { Caller, messages } from "../grpc/calling.ts";
 import { identityModel } from "../support/onnx-writer.ts";
 import { Server, makeFolder, post, removeFolder, runCli } from "./support.ts";
 
@@ -97,6 +98,47 @@ describe("servable models", () => {
     );
   });
 
+  test("what flags of tritonserver do", async () => {
+    const file = join(folder, "server.log");
+    await mkdir(join(good, "echo", "configs"), { recursive: true });
+    const other = `input { name: "x" data_type: TYPE_FP32 dims: [ -1, 2 ] } output { name: "y" data_type: TYPE_FP32 dims: [ -1, 2 ] }`;
+    await writeFile(join(good, "echo", "configs", "whole.pbtxt"), other);
+    server = new Server([
+      "models",
+      ...[`--model-repository=${good}`, "--model-config-name=whole", `--log-file=${file}`, ...anyPorts],
+      ...["--grpc-restricted-protocol=health:key=value", "--http-restricted-api=statistics:who=me"],
+      ...["--backend-config=python,shm-default-byte-size=1", "--trace-config=level=OFF", "--host-policy=a,numa-node=0"],
+    ]);
+    const lines = await server.until(async () => {
+      const text = await readFile(file, "utf8").catch(() => "");
+      return text.includes("Started Metrics Service at") && text.includes("Started HTTPService at") ? text.trim().split("\n") : undefined;
+    });
+    expect(server.log).toEqual([]);
+    const log = lines.map(
+      (line) => JSON.parse(line) as { readonly msg: string; readonly url?: string; readonly flags?: readonly string[] },
+    );
+    expect(log.find(({ flags }) => flags !== undefined)?.flags?.toSorted()).toEqual([
+      "--backend-config=python,shm-default-byte-size=1",
+      "--host-policy",
+      "--trace-config",
+    ]);
+    const http = log.find(({ msg }) => msg.startsWith("Started HTTPService"))?.url;
+    // With its usual configuration, which is made up from the model, it would have batches.
+    expect(await (await fetch(`${http}/v2/models/echo/config`)).json()).toMatchObject({ max_batch_size: 0 });
+    const asked = (headers: Record<string, string>) => fetch(`${http}/v2/models/stats`, { headers });
+    expect([(await asked({})).status, (await asked({ who: "me" })).status]).toEqual([403, 200]);
+    const grpc = log.find(({ msg }) => msg.startsWith("Started GRPCInferenceService"))?.url ?? "";
+    using caller = new Caller(grpc);
+    const { ServerLiveRequest, ServerLiveResponse } = messages.inference;
+    const live = (metadata: Record<string, string>) =>
+      caller.unary("/inference.GRPCInferenceService/ServerLive", ServerLiveRequest, ServerLiveResponse, {}, { metadata });
+    expect(await live({})).toMatchObject({
+      code: 14,
+      details: "This protocol is restricted, expecting header 'triton-grpc-protocol-key'",
+    });
+    expect((await live({ "triton-grpc-protocol-key": "value" })).message?.live).toBe(true);
+  });
+
   test("a model that does not load ends it with 1", async () => {
     const { code, stderr, stdout } = await runCli(["models", "--model-repository", broken, ...anyPorts]);
     expect(code).toBe(1);
@@ -166,7 +208,10 @@ describe("flags that are wrong", () => {
     [["--model-repository", "x", "--allow-client-shm=true"], /shares no memory/],
     [["--model-repository", "x", "--http-restricted-api=all:key=value"], /There is no API 'all'/],
     [["--model-repository", "x", "--http-restricted-api=health"], /<header>=<value>/],
-    [["--model-repository", "x", "--backend-config=python,shm=1"], /default-max-batch-size/],
+    [["--model-repository", "x", "--backend-config=onnxruntime,default-max-batch-size=many"], /whole number, not 'many'/],
+    [["--model-repository", "x", "--grpc-restricted-protocol=all:key=value"], /There is no API 'all'/],
+    [["--model-repository", "x", "--model-config-name=a b"], /name of a file, without spaces/],
+    [["--model-repository", "x", "--allow-sagemaker=true"], /no routes for SageMaker/],
     [["--model-repository", "x", "--cache-config=redis,host=a"], /There is no cache 'redis'; there is 'local'/],
     [["--model-repository", "x", "--cache-config=local,size=much"], /whole number of bytes above 0, not 'much'/],
     [["--model-repository", "x", "--cache-config=1000"], /It must be local,size=<bytes>/],
@@ -176,6 +221,12 @@ describe("flags that are wrong", () => {
     const { code, stderr, stdout } = await runCli(["models", ...flags]);
     expect([code, stdout]).toEqual([2, ""]);
     expect(stderr).toMatch(text);
+  });
+
+  test("a log that can't be written is told of on stderr", async () => {
+    const { code, stderr, stdout } = await runCli(["models", "--model-repository", good, "--log-file=/no/such/folder/log"]);
+    expect([code, stdout]).toEqual([1, ""]);
+    expect(stderr).toMatch(/^servable: The log can't be written to \/no\/such\/folder\/log: /);
   });
 
   test("a repository that is not there is named", async () => {

@@ -54,7 +54,7 @@ describe("a model elsewhere", () => {
     const { model } = await modelOf("doomed");
     const gone = new Float32Array(8_192);
     structuredClone(gone.buffer, { transfer: [gone.buffer] });
-    await expect(model.run({ x: new Tensor("FP32", [0], gone) }, true, batch)).rejects.toThrow();
+    await expect(model.run({ x: new Tensor("FP32", [0], gone) }, "arrays", batch)).rejects.toThrow();
     expect(model.inFlight).toBe(0);
     expect((await model.run(inputs(0), false, batch)).x?.toNested()).toEqual([[0]]);
   });

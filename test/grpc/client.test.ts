@@ -7,6 +7,7 @@ import { ModelGrpcServer } from "../../src/runtime/grpc/model-grpc-server.ts";
 import type { DataType, TensorData } from "../../src/tensor/data-type.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { keepLog, until } from "../support/serving.ts";
+import { sized } from "../support/sizes.ts";
 import { addPlane, type AddPlane } from "./add-plane.ts";
 
 let plane: AddPlane;
@@ -94,6 +95,21 @@ test("tensors of 16 MB, compressed either way, too", async () => {
     ).toBe(0);
     other.close();
   }
+});
+
+test("a tensor whose length takes all the bytes that a length may take, with FULL_TESTS=1, too", async () => {
+  const data = new Uint8Array(sized(1, 300) * 1024 * 1024).fill(7);
+  const { outputs } = await client.infer("echo", { X: { shape: [data.length], data } }, { timeoutMs: 120_000 });
+  expect(Buffer.compare(outputs.X!.data as Uint8Array, data)).toBe(0);
+}, 120_000);
+
+test("a request that is larger than any message is not sent", async () => {
+  // Nobody touches its memory.
+  const data = new Uint8Array(2 ** 31);
+  await expect(client.infer("echo", { X: { shape: [data.length], data } })).rejects.toMatchObject({
+    code: "payload_too_large",
+    message: expect.stringMatching(/^The request has 21474836\d\d bytes, and a gRPC message may have 2147483647: /) as string,
+  });
 });
 
 test("everything else that the server can be asked", async () => {

@@ -59,6 +59,85 @@ test("asks for a token, but not for its health", async () => {
   });
 });
 
+test("restricted methods ask for their key, and so does the health that belongs to them", async () => {
+  const restricted = [
+    { apis: ["inference", "health"], header: "Infer-Key", value: "secret" },
+    { apis: ["statistics"], header: "stats", value: "other" },
+  ] as const;
+  await serving({ restricted }, async (server, plane) => {
+    using caller = new Caller(server.url);
+    const key = "triton-grpc-protocol-infer-key";
+    const refused = {
+      code: grpc.status.UNAVAILABLE,
+      details: "This protocol is restricted, expecting header 'triton-grpc-protocol-Infer-Key'",
+    };
+    for (const metadata of [{}, { [key]: "wrong" }, { "infer-key": "secret" }, { "triton-grpc-protocol-stats": "other" }]) {
+      expect(await caller.infer(echo(1), { metadata })).toMatchObject(refused);
+    }
+    expect(plane.seen).toEqual([]);
+    const { HealthCheckRequest, HealthCheckResponse } = messages.grpc.health.v1;
+    const health = (metadata: Record<string, string>) =>
+      caller.unary("/grpc.health.v1.Health/Check", HealthCheckRequest, HealthCheckResponse, {}, { metadata });
+    expect(await health({})).toMatchObject(refused);
+    expect((await health({ [key]: "secret" })).message?.status).toBe(1);
+    const stream = caller.stream(`${service}/ModelStreamInfer`);
+    expect(await new Promise((resolve) => stream.on("status", ({ code }) => resolve(code)))).toBe(grpc.status.UNAVAILABLE);
+    expect((await caller.infer(echo(1), { metadata: { [key]: "secret" } })).code).toBe(0);
+    const metadataOfServer = await caller.unary(`${service}/ServerMetadata`, types.ServerMetadataRequest, types.ServerMetadataResponse, {});
+    expect(metadataOfServer.code).toBe(0);
+  });
+});
+
+test("metadata whose names a pattern matches become parameters, in streams too", async () => {
+  await serving({ headerForwardPattern: /^x-/i }, async (server, plane) => {
+    using caller = new Caller(server.url);
+    const metadata = { "x-user": "ada", "y-user": "eve" };
+    expect((await caller.infer({ ...echo(1), parameters: { own: { int64Param: 1 } } }, { metadata })).code).toBe(0);
+    const stream = caller.stream(`${service}/ModelStreamInfer`, { "x-user": "bob" });
+    const replied = new Promise((resolve) => stream.on("data", resolve));
+    stream.write(Buffer.from(types.ModelInferRequest.encode(echo(1)).finish()));
+    await replied;
+    stream.end();
+    expect(plane.requests.map(({ parameters }) => parameters)).toEqual([{ own: 1, "x-user": "ada" }, { "x-user": "bob" }]);
+  });
+});
+
+test("connections end when they are as old as they may be; calls go on over new ones", async () => {
+  await serving({ connectionAge: { ageMs: 100, graceMs: 1_000 } }, async (server) => {
+    using caller = new Caller(server.url);
+    const states: number[] = [];
+    for (let state = caller.client.getChannel().getConnectivityState(true); states.length < 3;) {
+      await new Promise<void>((resolve) => {
+        caller.client.getChannel().watchConnectivityState(state, Date.now() + 10_000, () => resolve());
+      });
+      state = caller.client.getChannel().getConnectivityState(false);
+      states.push(state);
+    }
+    const { IDLE, READY } = grpc.connectivityState;
+    expect(states.slice(-2)).toEqual([READY, IDLE]);
+    expect((await caller.infer(echo(1))).code).toBe(0);
+  });
+});
+
+test.each(["v1", "v1alpha"])("reflection %s answers, and refuses what is no message of its own", async (version) => {
+  await serving({}, async (server) => {
+    using caller = new Caller(server.url);
+    const open = () => caller.stream(`/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`);
+    const asking = open();
+    const answer = new Promise<Buffer>((resolve) => asking.on("data", resolve));
+    // list_services (7): "*"
+    asking.write(Buffer.from([0x3a, 1, 0x2a]));
+    expect((await answer).toString("latin1")).toContain("inference.GRPCInferenceService");
+    const over = new Promise((resolve) => asking.on("status", ({ code }) => resolve(code)));
+    asking.end();
+    expect(await over).toBe(grpc.status.OK);
+    const wrong = open();
+    wrong.write(Buffer.from([0xff, 0xff]));
+    expect(await new Promise((resolve) => wrong.on("status", ({ code }) => resolve(code)))).toBe(grpc.status.INTERNAL);
+    expect((await caller.infer(echo(1))).code).toBe(0);
+  });
+});
+
 test("listens off loopback only with a token, or when told to", () => {
   expect(() => new ModelGrpcServer({ plane: addPlane(), log: keepLog(), host: "0.0.0.0" })).toThrow(/allowUnauthenticated/);
   expect(() => new ModelGrpcServer({ plane: addPlane(), log: keepLog(), host: "0.0.0.0", allowUnauthenticated: true })).not.toThrow();

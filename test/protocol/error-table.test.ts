@@ -33,6 +33,11 @@ const rows: readonly (readonly [case_: string, body: unknown, failure: string])[
     "INTERNAL: failed to parse the request JSON buffer: Missing a colon after a name of object member. at 6",
   ],
   ["a text without end", '{"a', "INTERNAL: failed to parse the request JSON buffer: Missing a closing quotation mark in string. at 3"],
+  [
+    "parameters that are no object",
+    { parameters: [1], inputs: [] },
+    "INTERNAL: failed to get request params.: attempt to get members for non-object",
+  ],
   ["an input that is no object", { inputs: [5] }, `INVALID_ARG: ${content} no field is set`],
   ["no name", { inputs: [{ data }] }, `INTERNAL: ${missing("name")}`],
   [

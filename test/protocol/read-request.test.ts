@@ -41,6 +41,10 @@ describe("values in JSON", () => {
     expect(dataOf("FP32", "[1e39,-1e39]", [2])).toEqual(Float32Array.of(Infinity, -Infinity));
   });
 
+  test("a byte order mark before the JSON is passed over, and is kept within a text", () => {
+    expect(read('\ufeff{"id":"\ufeff","inputs":[]}').request).toMatchObject({ id: "\ufeff", inputs: [] });
+  });
+
   test("NaN and Infinity are taken", () => {
     expect(dataOf("FP32", "[NaN,Infinity,-Infinity,-Inf]", [4])).toEqual(Float32Array.of(NaN, Infinity, -Infinity, -Infinity));
   });

@@ -43,6 +43,15 @@ async function until(condition: () => boolean | Promise<boolean>): Promise<void>
 }
 
 describe("at the start", () => {
+  test("models that have a configuration of the server's name are served with that, the others with their own", async () => {
+    const files = { "configs/fast.pbtxt": config().replace("max_batch_size: 8", "max_batch_size: 2"), "1/model.onnx": times(2) };
+    const both = Object.fromEntries(Object.entries(files).map(([name, content]) => [`both/${name}`, content]));
+    await using served = await serveRepository({ ...plain, ...both, "both/config.pbtxt": config() }, { configName: "fast" });
+    const sizes = ["m", "both"].map((name) => served.server.model(name, "").config.maxBatchSize);
+    expect(sizes).toEqual([8, 2]);
+    expect([await answer(served), await answer(served, "both")]).toEqual([2, 2]);
+  });
+
   test("loads the newest version, or those of the policy", async () => {
     await using served = await serveRepository({
       ...plain,

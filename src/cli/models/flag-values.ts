@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from "commander";
 import { apiNames, type ApiName } from "../../runtime/http/open-inference/routes.ts";
+import { isConfigName } from "../../server/options.ts";
 import type { RestrictedApi } from "../../runtime/http/open-inference/restrictions.ts";
 
 /** Collects the values of a flag that may be given more than once. */
@@ -77,4 +78,10 @@ export function onlyOff(instead: string): (text: string) => false {
     if (!yesOrNo(text)) return false;
     throw new InvalidArgumentError(instead);
   };
+}
+
+/** The name of a configuration beside the usual one, as tritonserver takes it. */
+export function configName(text: string): string {
+  if (isConfigName(text)) return text;
+  throw new InvalidArgumentError("It must be the name of a file, without spaces and without .pbtxt.");
 }

@@ -5,6 +5,7 @@ import { isOrigin, wholeNumber } from "../flags.ts";
 import {
   backendSetting,
   cacheBytes,
+  configName,
   collected,
   headerPattern,
   onlyOff,
@@ -22,8 +23,10 @@ export interface ModelFlags {
   readonly exitOnError?: boolean;
   readonly strictReadiness?: boolean;
   readonly disableAutoCompleteConfig?: true;
+  readonly modelConfigName?: string;
   readonly backendConfig?: readonly BackendSetting[];
   readonly cacheConfig?: number;
+  readonly responseCacheByteSize?: number;
   readonly modelLoadThreadCount?: number;
   readonly id?: string;
   readonly exitTimeoutSecs?: number;
@@ -44,6 +47,10 @@ export interface ModelFlags {
   readonly grpcInferResponseCompressionLevel?: "none" | "low" | "medium" | "high";
   readonly grpcKeepaliveTime?: number;
   readonly grpcKeepaliveTimeout?: number;
+  readonly grpcMaxConnectionAge?: number;
+  readonly grpcMaxConnectionAgeGrace?: number;
+  readonly grpcHeaderForwardPattern?: RegExp;
+  readonly grpcRestrictedProtocol?: readonly RestrictedApi[];
   readonly allowMetrics?: boolean;
   readonly metricsAddress?: string;
   readonly metricsPort?: number;
@@ -54,6 +61,7 @@ export interface ModelFlags {
   readonly tlsKey?: string;
   readonly corsOrigin?: readonly string[];
   readonly logVerbose?: number;
+  readonly logFile?: string;
   readonly logInfo?: boolean;
   readonly logWarning?: boolean;
   readonly logError?: boolean;
@@ -77,6 +85,24 @@ const withoutEffect: readonly (readonly [string, string])[] = [
   ["--grpc-infer-allocation-pool-size <number>", ""],
   ["--grpc-infer-thread-count <number>", ""],
   ["--grpc-max-response-pool-size <number>", ""],
+  ["--grpc-keepalive-permit-without-calls <boolean>", ""],
+  ["--grpc-http2-max-pings-without-data <number>", ""],
+  ["--grpc-http2-min-recv-ping-interval-without-data <ms>", ""],
+  ["--grpc-http2-max-ping-strikes <number>", ""],
+  ["--metrics-config <setting=value>", ""],
+  ["--trace-config <mode,setting=value>", "requests are not traced to files"],
+  ["--model-load-retry-count <number>", "what fails to load fails again"],
+  ["--model-load-gpu-limit <device:fraction>", ""],
+  ["--host-policy <policy,setting=value>", ""],
+  ["--rate-limit-resource <name:count:device>", "there is no rate limiter"],
+  ["--enable-peer-access <boolean>", ""],
+  ["--cuda-virtual-address-size <device:number>", ""],
+  ["--sagemaker-port <number>", ""],
+  ["--sagemaker-safe-port-range <number-number>", ""],
+  ["--sagemaker-thread-count <number>", ""],
+  ["--vertex-ai-port <number>", ""],
+  ["--vertex-ai-thread-count <number>", ""],
+  ["--vertex-ai-default-model <name>", ""],
 ];
 
 /** The names of the flags in {@link withoutEffect}, as commander keeps their values. */
@@ -107,12 +133,18 @@ export function addModelFlags(command: Command): Command {
     .addOption(isOn("--exit-on-error", "end when a model does not load at the start (default: true)"))
     .addOption(isOn("--strict-readiness", "ready only while all models are (default: true)"))
     .option("--disable-auto-complete-config", "take nothing of a configuration from the model")
-    .addOption(several("--backend-config <backend,name=value>", "default-max-batch-size=<number>", backendSetting))
+    .addOption(
+      new Option("--model-config-name <name>", "take configs/<name>.pbtxt of models that have it, instead of config.pbtxt").argParser(
+        configName,
+      ),
+    )
+    .addOption(several("--backend-config <backend,name=value>", "default-max-batch-size=<number>; others have no effect", backendSetting))
     .addOption(
       new Option("--cache-config <local,size=bytes>", "room for responses of models that ask for a cache (default: none)").argParser(
         cacheBytes,
       ),
     )
+    .addOption(number("--response-cache-byte-size <bytes>", "what --cache-config was before", 0).hideHelp())
     .addOption(number("--model-load-thread-count <number>", "models that load at the same time (default: 4)", 1, 1_024))
     .option("--id <name>", "what the server calls itself (default: triton)")
     .addOption(number("--exit-timeout-secs <number>", "time for requests in flight at the end (default: 30)", 0, longestSecs))
@@ -135,6 +167,10 @@ export function addModelFlags(command: Command): Command {
     .addOption(new Option("--grpc-infer-response-compression-level <level>", "(default: none)").choices(["none", "low", "medium", "high"]))
     .addOption(number("--grpc-keepalive-time <ms>", "(default: 7200000)", 1, 2 ** 31 - 1))
     .addOption(number("--grpc-keepalive-timeout <ms>", "(default: 20000)", 1, 2 ** 31 - 1))
+    .addOption(number("--grpc-max-connection-age <ms>", "connections are ended after this time (default: never)", 1, 2 ** 31 - 1))
+    .addOption(number("--grpc-max-connection-age-grace <ms>", "and cut this much later (default: never)", 0, 2 ** 31 - 1))
+    .addOption(new Option("--grpc-header-forward-pattern <regex>", "metadata that become parameters").argParser(headerPattern))
+    .addOption(several("--grpc-restricted-protocol <protocols:key=value>", "ask for metadata triton-grpc-protocol-<key>", restrictedApi))
     .optionsGroup("Metrics:")
     .addOption(isOn("--allow-metrics", "(default: true)"))
     .option("--metrics-address <address>", "where to listen (default: that of HTTP)")
@@ -148,6 +184,7 @@ export function addModelFlags(command: Command): Command {
     .addOption(several("--cors-origin <origin>", "let pages of this origin call; * for all", corsOrigin))
     .optionsGroup("Log:")
     .addOption(number("--log-verbose <level>", "0 is none (default: 0)", 0, 1_000))
+    .option("--log-file <file>", "write it to the end of this file (default: standard output)")
     .addOption(isOn("--log-info", "(default: true)"))
     .addOption(isOn("--log-warning", "(default: true)"))
     .addOption(isOn("--log-error", "(default: true)"))
@@ -165,6 +202,8 @@ function addRest(command: Command): void {
   const refused = (flag: string, instead: string): Option => new Option(`${flag} <boolean>`).argParser(onlyOff(instead)).hideHelp();
   command
     .addOption(refused("--allow-client-shm", "This server shares no memory with its clients."))
+    .addOption(refused("--allow-sagemaker", "This server has no routes for SageMaker."))
+    .addOption(refused("--allow-vertex-ai", "This server has no routes for Vertex AI."))
     .addOption(refused("--model-namespacing", "Models of all repositories have one space of names here."))
     .addOption(new Option("--rate-limit <mode>").choices(["off"]).hideHelp())
     .addOption(

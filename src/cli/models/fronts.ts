@@ -1,8 +1,7 @@
 import type { EngineLogger } from "../../engine/observer.ts";
 import { ModelGrpcServer } from "../../runtime/grpc/model-grpc-server.ts";
-import { MetricsServer } from "../../runtime/http/open-inference/metrics-server.ts";
+import type { MetricsServer } from "../../runtime/http/open-inference/metrics-server.ts";
 import { ModelHttpServer } from "../../runtime/http/open-inference/model-http-server.ts";
-import { createModelMetrics } from "../../runtime/http/open-inference/model-metrics.ts";
 import type { ModelRepositoryServer } from "../../server/model-repository-server.ts";
 import type { ModelsPlan } from "./plan.ts";
 
@@ -19,12 +18,17 @@ export interface ModelFront {
 }
 
 /** The fronts of a plan. Nothing listens yet, but an address that would be refused is refused. @throws ServableError `invalid_config` */
-export function createFronts(plan: ModelsPlan, server: ModelRepositoryServer, log: EngineLogger): readonly ModelFront[] {
+export async function createFronts(plan: ModelsPlan, server: ModelRepositoryServer, log: EngineLogger): Promise<readonly ModelFront[]> {
   const fronts: ModelFront[] = [];
   if (plan.grpc !== undefined) fronts.push(grpcFront(new ModelGrpcServer({ ...plan.grpc, plane: server, log })));
   if (plan.http !== undefined) fronts.push(httpFront(new ModelHttpServer({ ...plan.http, plane: server, log })));
   if (plan.metrics !== undefined) {
     const { cpu, ...options } = plan.metrics;
+    // What is not served is not loaded.
+    const [{ MetricsServer }, { createModelMetrics }] = await Promise.all([
+      import("../../runtime/http/open-inference/metrics-server.ts"),
+      import("../../runtime/http/open-inference/model-metrics.ts"),
+    ]);
     fronts.push(metricsFront(new MetricsServer({ ...options, registry: createModelMetrics(server, { cpu }), log })));
   }
   return fronts;

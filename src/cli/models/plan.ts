@@ -14,6 +14,7 @@ export interface ModelsPlan {
   readonly metrics: (Omit<MetricsServerOptions, "registry" | "log"> & { readonly cpu: boolean }) | undefined;
   readonly graceMs: number;
   readonly logFormat: "json" | "pretty" | undefined;
+  readonly logFile: string | undefined;
   /** Settings of the log, under the names of the protocol. */
   readonly logSettings: Readonly<Record<string, boolean | number>>;
   /** Flags that were given and change nothing, for the log. */
@@ -36,13 +37,14 @@ export function planOf(flags: ModelFlags & { readonly modelStore?: readonly stri
     metrics: (flags.allowMetrics ?? true) ? metricsOf(flags, access) : undefined,
     graceMs: (flags.exitTimeoutSecs ?? 30) * 1_000,
     logFormat: flags.logFormat === "json" || flags.logFormat === "pretty" ? flags.logFormat : undefined,
+    logFile: flags.logFile,
     logSettings: {
       log_verbose_level: flags.logVerbose ?? 0,
       log_info: flags.logInfo ?? true,
       log_warning: flags.logWarning ?? true,
       log_error: flags.logError ?? true,
     },
-    withoutEffect: flagsWithoutEffect.filter((name) => name in flags).map(flagNameOf),
+    withoutEffect: [...flagsWithoutEffect.filter((name) => name in flags).map(flagNameOf), ...backendConfigWithoutEffect(flags)],
   };
 }
 
@@ -63,20 +65,32 @@ function repositoryOf(flags: ModelFlags & { readonly modelStore?: readonly strin
     autoComplete: flags.disableAutoCompleteConfig === true ? false : undefined,
     defaultMaxBatchSize: defaultMaxBatchSizeOf(flags),
     loadThreads: flags.modelLoadThreadCount,
-    responseCacheBytes: flags.cacheConfig,
+    responseCacheBytes: flags.cacheConfig ?? flags.responseCacheByteSize,
+    configName: flags.modelConfigName,
     name: flags.id,
   };
 }
 
+const batchSizeSetting = "default-max-batch-size";
+
 function defaultMaxBatchSizeOf({ backendConfig = [] }: ModelFlags): number | undefined {
   let size: number | undefined;
   for (const { backend, name, value } of backendConfig) {
-    if (name !== "default-max-batch-size") throw wrong(`--backend-config knows default-max-batch-size, not '${name}'.`);
-    if (backend !== "" && backend !== "onnxruntime") throw wrong(`--backend-config knows the backend onnxruntime, not '${backend}'.`);
-    if (!/^\d{1,9}$/.test(value)) throw wrong(`default-max-batch-size must be a whole number, not '${value}'.`);
+    if (!isBatchSize(backend, name)) continue;
+    if (!/^\d{1,9}$/.test(value)) throw wrong(`${batchSizeSetting} must be a whole number, not '${value}'.`);
     size = Number(value);
   }
   return size;
+}
+
+function isBatchSize(backend: string, name: string): boolean {
+  return name === batchSizeSetting && (backend === "" || backend === "onnxruntime");
+}
+
+/** Which settings a backend has is its own affair; Triton takes any, and so they are only told of. */
+function backendConfigWithoutEffect({ backendConfig = [] }: ModelFlags): readonly string[] {
+  const others = backendConfig.filter(({ backend, name }) => !isBatchSize(backend, name));
+  return others.map(({ backend, name, value }) => `--backend-config=${backend === "" ? "" : `${backend},`}${name}=${value}`);
 }
 
 function httpOf(flags: ModelFlags, access: Access): ModelsPlan["http"] {
@@ -100,6 +114,12 @@ function grpcOf(flags: ModelFlags, access: Access): ModelsPlan["grpc"] {
     port: flags.grpcPort,
     responseCompression: level === "none" ? "none" : "gzip",
     keepalive: { timeMs: flags.grpcKeepaliveTime, timeoutMs: flags.grpcKeepaliveTimeout },
+    connectionAge:
+      flags.grpcMaxConnectionAge === undefined
+        ? undefined
+        : { ageMs: flags.grpcMaxConnectionAge, graceMs: flags.grpcMaxConnectionAgeGrace },
+    restricted: flags.grpcRestrictedProtocol,
+    headerForwardPattern: flags.grpcHeaderForwardPattern,
   };
 }
 

@@ -4,6 +4,7 @@ import { createLogger } from "../../telemetry/logs.ts";
 import { Lifecycle } from "../lifecycle.ts";
 import { createFronts, type ModelFront } from "./fronts.ts";
 import type { ModelsPlan } from "./plan.ts";
+import { boundYoungMemory } from "./young-memory.ts";
 import { requireRepository } from "./require-repository.ts";
 
 /** Answers that are written get this time at least to be sent. */
@@ -12,11 +13,12 @@ const flushMs = 1_000;
 /** Serves models until something ends the process. Resolves when all ports listen. @throws ServableError what stands in the way of a start */
 export async function serveModels(plan: ModelsPlan): Promise<void> {
   // Which lines are written is a setting that clients may change while it runs; the server keeps to it.
-  const log = await createLogger({ level: "debug", format: plan.logFormat });
+  const log = await createLogger({ level: "debug", format: plan.logFormat, file: plan.logFile });
   for (const path of plan.repository.repositories) await requireRepository(path);
   const server = new ModelRepositoryServer({ ...plan.repository, log });
   server.logSettings(plan.logSettings);
-  const fronts = createFronts(plan, server, log);
+  const fronts = await createFronts(plan, server, log);
+  boundYoungMemory(() => isNativeOnly(server));
   const lifecycle = new Lifecycle(log, plan.graceMs);
   lifecycle.followNpm();
   lifecycle.manage({ status: undefined, stop: () => stop(plan.graceMs, server, fronts) });
@@ -35,6 +37,10 @@ export async function serveModels(plan: ModelsPlan): Promise<void> {
     await stop(0, server, fronts);
     throw thrown;
   }
+}
+
+function isNativeOnly(server: ModelRepositoryServer): boolean {
+  return server.reports().every(({ name, version }) => server.model(name, version).config.backend !== "typescript");
 }
 
 /** As tritonserver has it; supervisors and scripts wait for these lines. */

@@ -70,6 +70,7 @@ export class Connection {
       clock.signal.throwIfAborted();
       const packages = await clock.race(loadGrpcPackages());
       const bytes = asBuffer(method.request(packages.messages).encode(message).finish());
+      if (bytes.byteLength > largestMessageBytes) throw tooLarge(bytes.byteLength);
       for (let attempt = 0; ; attempt += 1) {
         try {
           const answer = await this.#attempt(packages, method.name, bytes, clock, options);
@@ -155,6 +156,14 @@ export class Connection {
     });
     return this.#client;
   }
+}
+
+/** No message is larger that protobuf reads. */
+const largestMessageBytes = 2 ** 31 - 1;
+
+function tooLarge(bytes: number): ServableError {
+  const text = `The request has ${bytes} bytes, and a gRPC message may have ${largestMessageBytes}: send its tensors in several requests.`;
+  return new ServableError("payload_too_large", text);
 }
 
 const same = (bytes: Buffer): Buffer => bytes;

@@ -9,16 +9,17 @@ import { rowsOf, stackNamed } from "../../tensor/stack.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { ResolvedBatchPolicy } from "../batching/batch-policy.ts";
 import type { Arrivals } from "../batching/arrivals.ts";
+import type { Owned } from "./plain-arrays.ts";
 import { callerOf } from "../batching/caller.ts";
 import { DynamicBatcher, type BatchEvent, type RunningBatch, type SubmitOptions } from "../batching/dynamic-batcher.ts";
 
 /** One place where the model runs. */
 export interface ModelWorker {
   /**
-   * @param owned - whether the engine may hand the arrays over instead of copying them
+   * @param owned - what of the arrays the engine may hand over instead of copying it
    * @param batch - what runs; without one the run may take as long as it takes
    */
-  run(inputs: NamedArrays, owned: boolean, batch?: RunningBatch): Promise<NamedArrays>;
+  run(inputs: NamedArrays, owned: Owned, batch?: RunningBatch): Promise<NamedArrays>;
 }
 
 /** What a {@link GatheredModel} is made of. */
@@ -153,7 +154,7 @@ export class GatheredModel {
     } else {
       batch = promised;
     }
-    const owned = batcher.fresh === true && requests.length > 1;
+    const owned = ownedOf(batcher, requests);
     const isEcho = requests.some((request) => this.#isEcho(request));
     const run = (named: NamedArrays): Promise<NamedArrays> => this.#runNamed(named, owned, running, isEcho);
     const outputs = batch instanceof Tensor ? await this.#runOne(batch, run) : await run(batch);
@@ -174,7 +175,7 @@ export class GatheredModel {
     return singleArray({ ...this.model, inputs, outputs, run }).run(batch);
   }
 
-  #runNamed(batch: NamedArrays, owned: boolean, running: RunningBatch, isEcho: boolean): Promise<NamedArrays> {
+  #runNamed(batch: NamedArrays, owned: Owned, running: RunningBatch, isEcho: boolean): Promise<NamedArrays> {
     const worker = this.#options.leastBusy();
     if (worker === undefined) throw new ServableError("not_ready", "The model has no worker that is ready.", { retryAfterMs: 1_000 });
     return this.#warming && !isEcho ? this.#runEverywhere(batch) : worker.run(batch, owned, running);
@@ -206,6 +207,12 @@ function fillUp(batch: NamedArrays, maxRows: number): NamedArrays | undefined {
     return undefined;
   }
   return copies > 1 && Number.isFinite(copies) ? stackNamed(Array.from({ length: copies }, () => batch)) : undefined;
+}
+
+function ownedOf<I, O>(batcher: AnyBatcher<I, O>, requests: readonly I[]): Owned {
+  const [first] = requests;
+  if (requests.length > 1) return batcher.fresh === true ? "arrays" : false;
+  return first !== undefined && batcher.gives?.(first) === true ? "memory" : false;
 }
 
 function submitOptions(options: ModelRunOptions = {}): SubmitOptions {

@@ -31,7 +31,7 @@ async function run(model: Model, message: Extract<ToModel, { readonly type: "run
   if (aborter !== undefined) aborters.set(id, aborter);
   try {
     const outputs = await model.run(unpackArrays(message.inputs), aborter && { signal: aborter.signal });
-    const { arrays, transfer } = packArrays(outputs, true);
+    const { arrays, transfer } = packArrays(outputs, "arrays");
     send({ type: "outputs", id, outputs: arrays }, transfer);
   } catch (thrown) {
     const error = ServableError.isInstance(thrown) ? thrown : new ServableError("service_failed", "The model failed.", { cause: thrown });

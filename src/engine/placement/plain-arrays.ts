@@ -8,23 +8,34 @@ export type PlainArrays = Readonly<
   Record<string, { readonly dataType: DataType; readonly shape: readonly number[]; readonly data: TensorData }>
 >;
 
+/** Who else holds arrays: somebody; nobody; or nobody, nor the larger memory that they are views on. */
+export type Owned = false | "arrays" | "memory";
+
 /**
- * Makes arrays ready to cross. A view on a larger buffer is cut out of it first; what was cut out, and what is owned, is handed
- * over where it is large, else copied.
+ * Makes arrays ready to cross. A view on a larger buffer is cut out of it first, but where it and others that cross are most of it, and the memory is
+ * owned; what was cut out, and what is owned, is handed over where it is large, else copied.
  */
-export function packArrays(named: NamedArrays, owned: boolean): { readonly arrays: PlainArrays; readonly transfer: ArrayBuffer[] } {
+export function packArrays(named: NamedArrays, owned: Owned): { readonly arrays: PlainArrays; readonly transfer: ArrayBuffer[] } {
   const transfer: ArrayBuffer[] = [];
   const arrays = mapArrays(named, ({ dataType, shape, data }) => {
     if (!ArrayBuffer.isView(data)) return { dataType, shape, data };
     const whole = data.byteLength === data.buffer.byteLength;
-    const packed = whole ? data : data.slice();
+    const isLarge = data.byteLength >= transferBytes;
+    const asItIs = whole || (owned === "memory" && isLarge && isMostlyOf(named, data.buffer));
+    const packed = asItIs ? data : data.slice();
     const { buffer } = packed;
-    if ((owned || !whole) && packed.byteLength >= transferBytes && buffer instanceof ArrayBuffer && !transfer.includes(buffer)) {
-      transfer.push(buffer);
-    }
+    if ((owned !== false || !asItIs) && isLarge && buffer instanceof ArrayBuffer && !transfer.includes(buffer)) transfer.push(buffer);
     return { dataType, shape, data: packed };
   });
   return { arrays, transfer };
+}
+
+/** Whether little else is in a buffer than what crosses: that goes along, unread. */
+function isMostlyOf(named: NamedArrays, buffer: ArrayBufferLike): boolean {
+  if (!(buffer instanceof ArrayBuffer)) return false;
+  let used = 0;
+  for (const { data } of Object.values(named)) if (ArrayBuffer.isView(data) && data.buffer === buffer) used += data.byteLength;
+  return used * 4 >= buffer.byteLength * 3;
 }
 
 /** Makes tensors of plain data again. */

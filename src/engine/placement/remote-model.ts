@@ -3,7 +3,7 @@ import type { Model } from "../../model/model.ts";
 import type { NamedArrays } from "../../tensor/named-arrays.ts";
 import type { RunningBatch } from "../batching/dynamic-batcher.ts";
 import { Slots } from "../slots.ts";
-import { packArrays, unpackArrays, type PlainArrays } from "./plain-arrays.ts";
+import { packArrays, unpackArrays, type Owned, type PlainArrays } from "./plain-arrays.ts";
 import { longestTimerMs } from "./stuck-watch.ts";
 import { WorkerHost, type WorkerStart } from "./worker-host.ts";
 
@@ -105,10 +105,10 @@ export class RemoteModel {
   }
 
   /**
-   * @param owned - whether the engine made the arrays, and nobody else holds them
+   * @param owned - what of the arrays the engine may hand over instead of copying it
    * @param batch - what runs; without one the run may take as long as it takes
    */
-  run(inputs: NamedArrays, owned: boolean, batch?: RunningBatch): Promise<NamedArrays> {
+  run(inputs: NamedArrays, owned: Owned, batch?: RunningBatch): Promise<NamedArrays> {
     return new Promise((resolve, reject) => {
       const pending = new PendingRun(resolve, reject, batch !== undefined);
       const id = this.#runs.add(pending);

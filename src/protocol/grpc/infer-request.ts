@@ -15,7 +15,8 @@ type WireInput = inference.ModelInferRequest.InferInputTensor.$Properties;
 type WireOutput = inference.ModelInferRequest.InferRequestedOutputTensor.$Properties;
 
 /**
- * A request of a message. Raw contents are views on the message, not copies.
+ * A request of a message. Raw contents are views on the message, not copies, and the message's memory is the request's: grpc-js joins each message in
+ * memory of its own.
  *
  * @throws InferenceError with the texts that clients of Triton know
  */
@@ -28,6 +29,7 @@ export function readInferRequest(message: WireRequest): InferRequest {
     parameters: readRequestParameters(message.parameters),
     inputs: readInputs(message, modelName),
     outputs: (message.outputs ?? []).map(readOutput),
+    owned: true,
   };
 }
 

@@ -1,3 +1,4 @@
+import { createRequire } from "node:module";
 import { messageOf, ServableError } from "../../errors.ts";
 
 /** The module `@grpc/grpc-js`. */
@@ -55,14 +56,20 @@ export async function loadProtobuf(): Promise<ProtobufPackages> {
   return { protobuf: protobuf.default, protojson: protojson.default, descriptor: descriptor.default };
 }
 
-/** Imports `@grpc/reflection`; undefined where it is not installed. */
-export async function loadReflection(): Promise<typeof import("@grpc/reflection") | undefined> {
+/** Whether `@grpc/reflection` is installed. It is not loaded for that. */
+export function hasReflection(): boolean {
   try {
-    return wholeOf(await import("@grpc/reflection"));
+    createRequire(import.meta.url).resolve("@grpc/reflection");
+    return true;
   } catch (thrown) {
-    if (isMissing(thrown)) return undefined;
+    if (isMissing(thrown)) return false;
     throw thrown;
   }
+}
+
+/** Imports `@grpc/reflection`. */
+export async function loadReflection(): Promise<typeof import("@grpc/reflection")> {
+  return wholeOf(await import("@grpc/reflection"));
 }
 
 /** What a CommonJS package exports. Loaders such as tsx give none of it as `default` where it says that it was an ES module once. */

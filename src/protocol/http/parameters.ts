@@ -5,7 +5,7 @@ import { booleanOf, InexactInteger, isObject, kindFailure, unsignedOf } from "./
 
 /** Parameters of a request; those that are about its encoding stay behind. */
 export function readRequestParameters(value: WireValue, exact: boolean): InferParameters {
-  if (!isObject(value)) throw kindFailure("failed to get request params.", "get members for non-object");
+  if (!isObject(value)) throw new InferenceError("INTERNAL", "failed to get request params.: attempt to get members for non-object");
   const parameters: Record<string, InferParameter> = {};
   for (const name of Object.keys(value)) {
     const member = value[name] ?? null;

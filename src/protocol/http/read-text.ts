@@ -1,6 +1,7 @@
 import { tooDeep } from "./lenient-json.ts";
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const byteOrderMark = 0xfeff;
 const encoder = new TextEncoder();
 // Bodies below this can't hold enough brackets to be a burden.
 const harmlessLength = 65_536;
@@ -17,13 +18,20 @@ export interface BodyText {
   readonly sound: boolean;
 }
 
-/** Decodes a body so that no byte is lost, UTF-8 or not: Triton hands on what stands between two quotes as it is. */
+/**
+ * Decodes a body so that no byte is lost, UTF-8 or not: Triton hands on what stands between two quotes as it is. A byte order mark before it all is
+ * passed over, as Triton's parser does.
+ */
 export function decodeBody(bytes: Uint8Array): BodyText {
   try {
-    return { text: decoder.decode(bytes), sound: true };
+    return { text: withoutMark(decoder.decode(bytes)), sound: true };
   } catch {
-    return { text: decodeEscaping(bytes), sound: false };
+    return { text: withoutMark(decodeEscaping(bytes)), sound: false };
   }
+}
+
+function withoutMark(text: string): string {
+  return text.charCodeAt(0) === byteOrderMark ? text.slice(1) : text;
 }
 
 function decodeEscaping(bytes: Uint8Array): string {

@@ -135,7 +135,7 @@ export class GrpcRuntime implements Runtime {
     servicesFront({ engine, grpc, host }, packages);
     protoFront({ engine, grpc, host }, methods);
     grpcHealthFront(host, messages, () => engine.status().ready);
-    await reflectionFront(host, {
+    reflectionFront(host, {
       services: [servicesName, "grpc.health.v1.Health", ...new Set(methods.map(({ grpcService }) => grpcService))],
       files: loaded.flatMap((proto) => proto.files),
       wanted: listen.reflection,

@@ -2,11 +2,13 @@ import { setMaxListeners } from "node:events";
 import type {
   handleBidiStreamingCall,
   handleUnaryCall,
+  Metadata,
   Server,
   ServerDuplexStream,
   ServerInterceptor,
   ServerUnaryCall,
   ServiceDefinition,
+  status,
 } from "@grpc/grpc-js";
 import { ServableError } from "../../errors.ts";
 import type { GrpcPackages } from "../../protocol/grpc/packages.ts";
@@ -21,6 +23,9 @@ import type { ResolvedGrpcListen } from "./options.ts";
 export type HostedMethod =
   | { readonly kind: "unary"; readonly handle: handleUnaryCall<Buffer, Buffer> }
   | { readonly kind: "stream"; readonly handle: handleBidiStreamingCall<Buffer, Buffer> };
+
+/** Says of a call, before anything of its message is read, why it is turned away; undefined where it may go on. */
+export type CallGate = (path: string, metadata: Metadata) => { readonly code: status; readonly details: string } | undefined;
 
 /** Answers that are written get this time at least to be sent. */
 const flushMs = 1_000;
@@ -40,8 +45,11 @@ export class GrpcHost {
   #drained: Promise<void> | undefined;
   #listening = false;
 
-  /** @throws ServableError `invalid_config` for a token file that can't be read */
-  constructor(packages: GrpcPackages, options: ResolvedGrpcListen, log: Logger) {
+  /**
+   * @param gate - asked beside the tokens
+   * @throws ServableError `invalid_config` for a token file that can't be read
+   */
+  constructor(packages: GrpcPackages, options: ResolvedGrpcListen, log: Logger, gate?: CallGate) {
     this.#packages = packages;
     this.#options = options;
     this.draining = this.#drainer.signal;
@@ -55,10 +63,13 @@ export class GrpcHost {
       "grpc.max_concurrent_streams": options.maxConcurrentStreams,
       "grpc.keepalive_time_ms": options.keepaliveTimeMs,
       "grpc.keepalive_timeout_ms": options.keepaliveTimeoutMs,
+      ...connectionAgeOf(options),
       "grpc-node.flow_control_window": flowControlBytes,
       // Its book-keeping costs each call, and nobody asks for it.
       "grpc.enable_channelz": 0,
-      interceptors: this.#tokens === undefined ? [] : [this.#guard(this.#tokens)],
+      interceptors: [...(this.#tokens === undefined ? [] : [this.#askToken(this.#tokens)]), ...(gate === undefined ? [] : [gate])].map(
+        (one) => this.#guard(one),
+      ),
     });
   }
 
@@ -137,26 +148,41 @@ export class GrpcHost {
     this.#tokens?.close();
   }
 
-  /** Turns away who has no token before anything of a message is read. Health is open to everybody: an orchestrator has no token. */
-  #guard(tokens: TokenFile): ServerInterceptor {
-    const { ServerInterceptingCall, status } = this.#packages.grpc;
-    return (method, call) => {
-      if (method.path.startsWith("/grpc.health.v1.Health/")) return new ServerInterceptingCall(call);
-      return new ServerInterceptingCall(call, {
+  /** Turns away who has no token. Health is open to everybody: an orchestrator has no token. */
+  #askToken(tokens: TokenFile): CallGate {
+    const { UNAUTHENTICATED } = this.#packages.grpc.status;
+    return (path, metadata) => {
+      if (path.startsWith("/grpc.health.v1.Health/")) return undefined;
+      const [authorization] = metadata.get("authorization");
+      // Nobody past here needs it, and no service is to see it.
+      metadata.remove("authorization");
+      return tokens.accepts(authorization?.toString()) ? undefined : { code: UNAUTHENTICATED, details: needsToken };
+    };
+  }
+
+  /** Asks a gate before anything of a message is read. */
+  #guard(gate: CallGate): ServerInterceptor {
+    const { ServerInterceptingCall } = this.#packages.grpc;
+    return (method, call) =>
+      new ServerInterceptingCall(call, {
         start(next) {
           next({
             onReceiveMetadata(metadata, pass) {
-              const [authorization] = metadata.get("authorization");
-              // Nobody past here needs it, and no service is to see it.
-              metadata.remove("authorization");
-              if (tokens.accepts(authorization?.toString())) pass(metadata);
-              else call.sendStatus({ code: status.UNAUTHENTICATED, details: needsToken });
+              const refused = gate(method.path, metadata);
+              if (refused === undefined) pass(metadata);
+              else call.sendStatus(refused);
             },
           });
         },
       });
-    };
   }
+}
+
+/** What is not set must not be there. */
+function connectionAgeOf({ connectionAge }: ResolvedGrpcListen): Readonly<Record<string, number>> {
+  if (connectionAge === undefined) return {};
+  const { ageMs, graceMs } = connectionAge;
+  return { "grpc.max_connection_age_ms": ageMs, ...(graceMs === undefined ? {} : { "grpc.max_connection_age_grace_ms": graceMs }) };
 }
 
 const same = (bytes: Buffer): Buffer => bytes;

@@ -2,17 +2,23 @@ import { ServableError } from "../../errors.ts";
 import { loadGrpcPackages } from "../../protocol/grpc/packages.ts";
 import type { Logger } from "../../service/service.ts";
 import type { ModelPlane } from "../model-plane.ts";
+import type { RestrictedApi } from "../http/open-inference/restrictions.ts";
 import { grpcHealthFront } from "./health-front.ts";
 import { GrpcHost } from "./host.ts";
 import { openInferenceFront } from "./open-inference-front.ts";
 import { largestMessageBytes, resolveGrpcListen, type GrpcListenOptions, type ResolvedGrpcListen } from "./options.ts";
 import { reflectionFront } from "./reflection-front.ts";
+import { restrictMethods } from "./restricted-methods.ts";
 
 /** How a model server is reached over gRPC. By default on port 8001, with messages up to 2 GiB - 1, as Triton is. */
 export interface ModelGrpcServerOptions extends GrpcListenOptions {
   /** The model server. */
   readonly plane: ModelPlane;
   readonly log: Logger;
+  /** Methods that only those may call who send `triton-grpc-protocol-<header>` with the value. @default none */
+  readonly restricted?: readonly RestrictedApi[] | undefined;
+  /** Metadata whose names it matches become parameters of the request, as text. @default none */
+  readonly headerForwardPattern?: RegExp | undefined;
 }
 
 /** The gRPC side of a model server: the Open Inference Protocol, health and reflection. It starts and stops no model. */
@@ -20,13 +26,17 @@ export class ModelGrpcServer {
   readonly #plane: ModelPlane;
   readonly #log: Logger;
   readonly #options: ResolvedGrpcListen;
+  readonly #restricted: readonly RestrictedApi[];
+  readonly #headerForwardPattern: RegExp | undefined;
   #host: GrpcHost | undefined;
   #url: string | undefined;
 
   /** @throws ServableError `invalid_config` */
-  constructor({ plane, log, ...listen }: ModelGrpcServerOptions) {
+  constructor({ plane, log, restricted = [], headerForwardPattern, ...listen }: ModelGrpcServerOptions) {
     this.#plane = plane;
     this.#log = log;
+    this.#restricted = restricted;
+    this.#headerForwardPattern = headerForwardPattern;
     this.#options = resolveGrpcListen(listen, { port: 8001, maxMessageBytes: largestMessageBytes });
   }
 
@@ -39,13 +49,14 @@ export class ModelGrpcServer {
   /** Listens. @throws ServableError `missing_dependency`, `invalid_config`, `address_in_use` */
   async start(): Promise<void> {
     const packages = await loadGrpcPackages();
-    const host = new GrpcHost(packages, this.#options, this.#log);
+    const gate = restrictMethods(this.#restricted, packages.grpc.status.UNAVAILABLE);
+    const host = new GrpcHost(packages, this.#options, this.#log, gate);
     this.#host = host;
     try {
       const { messages } = packages;
-      openInferenceFront({ host, messages, plane: this.#plane });
+      openInferenceFront({ host, messages, plane: this.#plane, headerForwardPattern: this.#headerForwardPattern });
       grpcHealthFront(host, messages, () => this.#plane.ready());
-      await reflectionFront(host, {
+      reflectionFront(host, {
         services: ["inference.GRPCInferenceService", "grpc.health.v1.Health"],
         wanted: this.#options.reflection,
       });

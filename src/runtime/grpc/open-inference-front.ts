@@ -14,7 +14,7 @@ import { metadataOfCall, timeoutOfCall, type GrpcHost, type HostedMethod, type U
 import { readLoadParameters, readUnloadParameters } from "./load-parameters.ts";
 import { readLogChanges, readTraceChanges, writeLogSettings, writeTraceSettings } from "./settings.ts";
 import { streamInfer } from "./stream-infer.ts";
-import { readAdmitted } from "./read-admitted.ts";
+import { forwardedMetadata, readAdmitted } from "./read-admitted.ts";
 import { unary } from "./unary.ts";
 
 /** What the front of the Open Inference Protocol is made of. */
@@ -22,10 +22,12 @@ export interface OpenInferenceFrontOptions {
   readonly host: GrpcHost;
   readonly messages: Messages;
   readonly plane: ModelPlane;
+  /** Metadata whose names it matches become parameters of the request. */
+  readonly headerForwardPattern?: RegExp | undefined;
 }
 
 /** The service `inference.GRPCInferenceService`, over a model server. */
-export function openInferenceFront({ host, messages, plane }: OpenInferenceFrontOptions): void {
+export function openInferenceFront({ host, messages, plane, headerForwardPattern }: OpenInferenceFrontOptions): void {
   const { inference: types } = messages;
   const inferResponse = host.compression.isOn
     ? types.ModelInferResponse
@@ -50,9 +52,9 @@ export function openInferenceFront({ host, messages, plane }: OpenInferenceFront
       writeModelMetadata(plane.modelMetadata(name, version)),
     ),
     ModelInfer: method(types.ModelInferRequest, inferResponse, async (message, call) =>
-      writeInferResponse(await infer(plane, message, call)),
+      writeInferResponse(await infer(plane, message, call, headerForwardPattern)),
     ),
-    ModelStreamInfer: { kind: "stream", handle: streamInfer({ host, messages, plane }) },
+    ModelStreamInfer: { kind: "stream", handle: streamInfer({ host, messages, plane, headerForwardPattern }) },
     ModelConfig: method(types.ModelConfigRequest, types.ModelConfigResponse, ({ name, version }) => ({
       config: writeModelConfig(plane.model(name, version).config, messages),
     })),
@@ -85,7 +87,12 @@ export function openInferenceFront({ host, messages, plane }: OpenInferenceFront
   });
 }
 
-async function infer(plane: ModelPlane, message: inference.ModelInferRequest, call: UnaryCall): Promise<InferResponse> {
+async function infer(
+  plane: ModelPlane,
+  message: inference.ModelInferRequest,
+  call: UnaryCall,
+  headerForwardPattern: RegExp | undefined,
+): Promise<InferResponse> {
   const model = plane.model(message.modelName, message.modelVersion);
   if (model.config.modelTransactionPolicy?.decoupled === true) {
     throw new InferenceError("UNSUPPORTED", "ModelInfer RPC doesn't support models with decoupled transaction policy");
@@ -96,7 +103,7 @@ async function infer(plane: ModelPlane, message: inference.ModelInferRequest, ca
   try {
     // One that left before would not be heard of any more.
     if (call.cancelled) cancel();
-    return await admission.infer(readAdmitted(admission, message));
+    return await admission.infer(readAdmitted(admission, message, forwardedMetadata(call, headerForwardPattern)));
   } finally {
     // grpc-js says so at the end of every call.
     call.off("cancelled", cancel);

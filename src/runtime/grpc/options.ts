@@ -22,6 +22,8 @@ export interface GrpcListenOptions {
   readonly maxConcurrentStreams?: number | undefined;
   /** Connections on which nothing moves are tried after `timeMs`, and cut when no answer comes within `timeoutMs`. @default 2 hours and 20 s */
   readonly keepalive?: { readonly timeMs?: number | undefined; readonly timeoutMs?: number | undefined } | undefined;
+  /** Connections are told to end after `ageMs`, and cut `graceMs` later; a client makes a new one. @default never */
+  readonly connectionAge?: { readonly ageMs: number; readonly graceMs?: number | undefined } | undefined;
   /** Also answers what it is that it serves. @default true, where the package `@grpc/reflection` is installed */
   readonly reflection?: boolean | undefined;
   /** Answers of the server are compressed so, for clients that all can read it. @default "none" */
@@ -41,6 +43,7 @@ export interface ResolvedGrpcListen {
   readonly maxConcurrentStreams: number;
   readonly keepaliveTimeMs: number;
   readonly keepaliveTimeoutMs: number;
+  readonly connectionAge: { readonly ageMs: number; readonly graceMs?: number | undefined } | undefined;
   readonly reflection: boolean | undefined;
   readonly responseCompression: ResponseCompression;
 }
@@ -60,6 +63,7 @@ export function resolveGrpcListen(
     maxConcurrentStreams: options.maxConcurrentStreams ?? 1_024,
     keepaliveTimeMs: options.keepalive?.timeMs ?? 7_200_000,
     keepaliveTimeoutMs: options.keepalive?.timeoutMs ?? 20_000,
+    connectionAge: options.connectionAge,
     reflection: options.reflection,
     responseCompression: options.responseCompression ?? "none",
   });
@@ -68,6 +72,9 @@ export function resolveGrpcListen(
   within("maxConcurrentStreams", resolved.maxConcurrentStreams, 1, 2 ** 31 - 1);
   within("keepalive.timeMs", resolved.keepaliveTimeMs, 1, 2 ** 31 - 1);
   within("keepalive.timeoutMs", resolved.keepaliveTimeoutMs, 1, 2 ** 31 - 1);
+  const { ageMs = 1, graceMs = 0 } = resolved.connectionAge ?? {};
+  within("connectionAge.ageMs", ageMs, 1, 2 ** 31 - 1);
+  within("connectionAge.graceMs", graceMs, 0, 2 ** 31 - 1);
   if (!isLoopback(host) && resolved.tokenFile === undefined && options.allowUnauthenticated !== true) {
     throw new ServableError(
       "invalid_config",

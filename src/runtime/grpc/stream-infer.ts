@@ -2,12 +2,13 @@ import type { handleBidiStreamingCall } from "@grpc/grpc-js";
 import type { inference } from "../../protocol/grpc/generated/messages.js";
 import { writeInferResponse } from "../../protocol/grpc/infer-response.ts";
 import { finalResponseKey } from "../../protocol/grpc/parameters.ts";
+import type { InferParameters } from "../../protocol/inference.ts";
 import type { Messages } from "../../protocol/grpc/packages.ts";
 import type { InferAdmission, ModelPlane, ServedModel } from "../model-plane.ts";
 import { readMessage, writeMessage } from "./codec.ts";
 import { inferenceFailure, inferenceText } from "./failure.ts";
 import { metadataOfCall, type GrpcHost, type StreamCall } from "./host.ts";
-import { readAdmitted } from "./read-admitted.ts";
+import { forwardedMetadata, readAdmitted } from "./read-admitted.ts";
 import { StreamReplies } from "./stream-replies.ts";
 
 type Reply = inference.ModelStreamInferResponse.$Properties;
@@ -21,15 +22,16 @@ export interface StreamInferOptions {
   readonly host: GrpcHost;
   readonly messages: Messages;
   readonly plane: ModelPlane;
+  readonly headerForwardPattern: RegExp | undefined;
 }
 
 /**
  * `ModelStreamInfer`: requests run beside each other; replies come in the requests' order, but for decoupled models, whose replies come as
  * they are made. A failure is a reply of its own, and the stream goes on.
  */
-export function streamInfer({ host, messages, plane }: StreamInferOptions): handleBidiStreamingCall<Buffer, Buffer> {
+export function streamInfer(options: StreamInferOptions): handleBidiStreamingCall<Buffer, Buffer> {
   return (call) => {
-    new InferStream(host, messages, plane, call).start();
+    new InferStream(options, call).start();
   };
 }
 
@@ -38,6 +40,7 @@ class InferStream {
   readonly #messages: Messages;
   readonly #plane: ModelPlane;
   readonly #call: StreamCall;
+  readonly #forwarded: InferParameters | undefined;
   readonly #replies: StreamReplies;
   readonly #running = new Set<InferAdmission>();
   /** The last reply that keeps to the order; the next one follows it. */
@@ -45,11 +48,12 @@ class InferStream {
   #inHand = 0;
   #halfClosed = false;
 
-  constructor(host: GrpcHost, messages: Messages, plane: ModelPlane, call: StreamCall) {
+  constructor({ host, messages, plane, headerForwardPattern }: StreamInferOptions, call: StreamCall) {
     this.#host = host;
     this.#messages = messages;
     this.#plane = plane;
     this.#call = call;
+    this.#forwarded = forwardedMetadata(call, headerForwardPattern);
     this.#replies = new StreamReplies(call);
   }
 
@@ -121,7 +125,7 @@ class InferStream {
   async #one(model: ServedModel, message: Request): Promise<Reply> {
     try {
       return await this.#admitted(model, async (admission) => {
-        const response = await admission.infer(readAdmitted(admission, message));
+        const response = await admission.infer(readAdmitted(admission, message, this.#forwarded));
         return { inferResponse: withFinal(writeInferResponse(response), message, true) };
       });
     } catch (thrown) {
@@ -132,7 +136,7 @@ class InferStream {
   async #asTheyCome(model: ServedModel, message: Request): Promise<void> {
     try {
       await this.#admitted(model, async (admission) => {
-        for await (const response of admission.stream(readAdmitted(admission, message))) {
+        for await (const response of admission.stream(readAdmitted(admission, message, this.#forwarded))) {
           await this.#send({ inferResponse: withFinal(writeInferResponse(response), message, false) });
           // Leaving the loop is what tells the model that nobody reads on.
           if (this.#call.cancelled) return;

@@ -42,15 +42,16 @@ export async function listModels(repository: string): Promise<readonly string[]>
 /**
  * Reads a model's folder: its configuration as text and the numbers of its versions.
  *
+ * @param configName - of a configuration that a model may have beside its usual one, `configs/<configName>.pbtxt`, and which is then taken instead
  * @throws ServableError `not_found` where there is none, `load_failed` where it can't be read or leaves the repository, `invalid_request` for a name
  * that is none.
  */
-export async function readModelFolder(repository: string, name: string): Promise<ModelFolder> {
+export async function readModelFolder(repository: string, name: string, configName?: string): Promise<ModelFolder> {
   checkModelName(name);
   const folder = await resolveInside(repository, name, `Model '${name}'`, "the repository");
   if (folder === undefined) throw new ServableError("not_found", `There is no model '${name}' in the repository.`);
   const [configText, names] = await Promise.all([
-    readTextInside(folder, "config.pbtxt", `config.pbtxt of model '${name}'`, maxConfigBytes),
+    readConfigText(folder, name, configName),
     foldersIn(folder).catch((error: unknown) => {
       const why = isGone(error) ? "its folder disappeared, or is none" : reasonOf(error);
       throw new ServableError("load_failed", `Model '${name}' can't be read: ${why}.`, { cause: error });
@@ -65,6 +66,12 @@ export async function readModelFolder(repository: string, name: string): Promise
     versions: versions.sort((a, b) => a - b),
     ignored: others.filter((entry) => !isVersionName(entry)),
   };
+}
+
+async function readConfigText(folder: string, model: string, configName: string | undefined): Promise<string | undefined> {
+  const read = (file: string): Promise<string | undefined> => readTextInside(folder, file, `${file} of model '${model}'`, maxConfigBytes);
+  const own = configName === undefined ? undefined : await read(`configs/${configName}.pbtxt`);
+  return own ?? read("config.pbtxt");
 }
 
 /**

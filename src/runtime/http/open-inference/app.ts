@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { fastify, type FastifyContentTypeParser, type FastifyInstance, type FastifyServerOptions } from "fastify";
+import { ServableError } from "../../../errors.ts";
 import { InferenceError } from "../../../protocol/inference-error.ts";
 import type { TlsMaterial } from "../../address.ts";
 import { failureAnswer, plainSending, refusal, sendAnswer, type WireAnswer } from "./answer.ts";
@@ -21,6 +22,8 @@ export function createModelApp(tls: TlsMaterial | undefined, onUnforeseen: (thro
     forceCloseConnections: "idle",
     return503OnClosing: false,
     exposeHeadRoutes: false,
+    // No route has a schema, and what compiles schemas would be loaded at once.
+    schemaController: { compilersFactory: { buildValidator: () => noSchemas, buildSerializer: () => noSchemas } },
     frameworkErrors: (_error, _request, reply) => {
       // A path that can't be decoded; hooks have not seen it, so nothing is told of what there is.
       sendAnswer(reply, refusal(404), plainSending);
@@ -45,6 +48,10 @@ export function createModelApp(tls: TlsMaterial | undefined, onUnforeseen: (thro
     sendAnswer(reply, failureAnswer(thrown), plainSending);
   });
   return app;
+}
+
+function noSchemas(): never {
+  throw new ServableError("internal", "A route of a model server has no schema.");
 }
 
 /** Bodies are read where their limits are known; what a content type says does not matter. */

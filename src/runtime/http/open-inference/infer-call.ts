@@ -9,6 +9,7 @@ import type { InferAdmission, ServedModel } from "../../model-plane.ts";
 import { AdmittedCall, type CallHost } from "./admitted-call.ts";
 import type { WireAnswer } from "./answer.ts";
 import { pack, requestEncoding, responseEncoding, type Encoding } from "./encodings.ts";
+import type { JoinParts } from "../node-body.ts";
 import { bodyLimit, forwardedHeaders, headerLengthText, joinAligned } from "./headers.ts";
 
 /** `POST …/infer`: one request, one answer. */
@@ -16,6 +17,8 @@ export class InferCall extends AdmittedCall {
   readonly #version: string;
   readonly #headerLength: string | undefined;
   #binaryOutputs: BinaryOutputs | undefined;
+  /** Whether the body was joined in memory of its own; what came in one piece is a part of the socket's. */
+  #isOwn = false;
 
   /** @param version - as the path has it */
   constructor(host: CallHost, model: ServedModel, version: string, request: FastifyRequest, reply: FastifyReply) {
@@ -30,14 +33,22 @@ export class InferCall extends AdmittedCall {
     const encoding = requestEncoding(headers);
     const { maxInputBytes, maxBinaryBytes } = this.host;
     const maxBytes = bodyLimit(this.#headerLength, maxInputBytes, maxBinaryBytes);
-    const join = this.#headerLength === undefined ? undefined : joinAligned(this.#headerLength);
-    this.begin({ encoding, maxBytes: encoding === "identity" ? maxBytes : maxInputBytes, join });
+    this.begin({ encoding, maxBytes: encoding === "identity" ? maxBytes : maxInputBytes, join: this.#join(this.#headerLength) });
+  }
+
+  #join(headerLength: string | undefined): JoinParts | undefined {
+    if (headerLength === undefined) return undefined;
+    const join = joinAligned(headerLength);
+    return (parts, size) => {
+      this.#isOwn = true;
+      return join(parts, size);
+    };
   }
 
   protected run(body: Uint8Array, admission: InferAdmission): void {
     const { request, binaryOutputs } = this.#read(body);
     this.#binaryOutputs = binaryOutputs;
-    admission.infer(this.#withHeaders(request)).then(
+    admission.infer(this.#withHeaders(this.#isOwn ? { ...request, owned: true } : request)).then(
       (response) => {
         this.#answer(response);
       },

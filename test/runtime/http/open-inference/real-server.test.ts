@@ -108,12 +108,36 @@ describe("what the server finds wrong", () => {
     ["GET", "/v2/models/add/versions/9", 404, "Request for unknown model: 'add' version 9 is not found"],
     ["GET", "/v2/models/nobody/config", 404, "Request for unknown model: 'nobody' is not found"],
     ["GET", "/v2/models/nobody/stats", 400, "requested model 'nobody' is not available"],
+    ["GET", "/v2/models/add/versions/9/stats", 400, "requested model version is not available for model 'add'"],
     ["POST", "/v2/repository/models/nobody/load", 500, "failed to load 'nobody', failed to poll from model repository"],
     ["POST", "/v2/repository/models/..%2Fadd/load", 500, "failed to load '..%2Fadd', failed to poll from model repository"],
   ])("%s %s", async (method, path, status, error) => {
     const answer = await fetch(server.url + path, { method });
     expect({ status: answer.status, ...((await answer.json()) as object) }).toEqual({ status, error });
   });
+});
+
+test.each([
+  ["trace/setting", { trace_rate: "x" }, 400, "Unable to parse 'trace_rate', got: x"],
+  ["trace/setting", { trace_count: "-2" }, 400, "Unable to parse 'trace_count'. Expecting value >= -1, got:-2"],
+  ["trace/setting", { trace_file: "f" }, 501, "trace file location can not be updated through network protocol"],
+  ["logging", { log_file: "f" }, 501, "log file location can not be updated through network protocol"],
+  ["logging", { log_format: "x" }, 503, "invalid argument for --log_format, got: x"],
+])("settings that can't be: %s %o", async (route, body, status, error) => {
+  const answer = await post(`/v2/${route}`, body);
+  expect({ status: answer.status, ...((await answer.json()) as object) }).toEqual({ status, error });
+});
+
+test("numbers of the trace below 0 are taken as Triton takes them", async () => {
+  const answer = await post("/v2/trace/setting", { trace_rate: "-1", trace_count: "-1", log_frequency: "7" });
+  expect(await answer.json()).toMatchObject({ trace_rate: "4294967295", trace_count: "-1", log_frequency: "7" });
+  const before = await post("/v2/trace/setting", { trace_rate: null, trace_count: null, log_frequency: null });
+  expect(await before.json()).toMatchObject({ trace_rate: "1000", trace_count: "-1", log_frequency: "0" });
+});
+
+test("an output that is named twice is given once", async () => {
+  const answer = await post(url, { inputs: [a, b], outputs: [{ name: "sum" }, { name: "sum" }] });
+  expect(((await answer.json()) as { readonly outputs: readonly object[] }).outputs).toMatchObject([{ name: "sum" }]);
 });
 
 test("JSON and binary tensors, in one batch or many", async () => {
