@@ -107,6 +107,14 @@ export class ModelRepositoryServer implements ModelPlane {
     if (control === "poll") this.#pollTimer = setInterval(() => void this.poll(), pollMs).unref();
   }
 
+  /** Loads nothing any more, and is neither alive nor ready; what is loaded serves until `stop`. */
+  beginStop(): void {
+    if (this.#phase === "stopping" || this.#phase === "stopped") return;
+    this.#phase = "stopping";
+    clearInterval(this.#pollTimer);
+    for (const entry of this.#entries.values()) entry.beginClose();
+  }
+
   /** Ends all models. @param graceMs - how long what is in hand may go on */
   stop(graceMs: number): Promise<void> {
     this.#stopping ??= this.#stop(graceMs);
@@ -114,8 +122,7 @@ export class ModelRepositoryServer implements ModelPlane {
   }
 
   async #stop(graceMs: number): Promise<void> {
-    this.#phase = "stopping";
-    clearInterval(this.#pollTimer);
+    this.beginStop();
     const entries = [...this.#entries.values()];
     const [ensembles, models] = [true, false].map((isEnsemble) => entries.filter((entry) => entry.dependencies.length > 0 === isEnsemble));
     // What is on its way through an ensemble still needs its models.
