@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import * as messages from "../../src/protocol/grpc/generated/messages.js";
 import { frameOf, openSession, type ByteCall } from "../support/grpc-bytes.ts";
 import { identityModel } from "../support/onnx-writer.ts";
-import { openRaw, until, type RawConnection } from "../support/serving.ts";
+import { openRaw, type RawConnection } from "../support/serving.ts";
 import { Server, makeFolder, removeFolder, unseen } from "./support.ts";
 
 const count = 16;
