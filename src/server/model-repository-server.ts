@@ -15,6 +15,7 @@ import { modelReportOf, type ModelReport } from "./model-report.ts";
 import type { ServedVersion } from "./served-version.ts";
 import { resolveRepositoryOptions, type ModelRepositoryOptions, type ResolvedRepositoryOptions } from "./options.ts";
 import { dependenciesOf, prepareModel } from "./prepare-model.ts";
+import { RateLimiter } from "./rate-limiter.ts";
 import { ResponseCache } from "./response-cache.ts";
 import { LogSettings, TraceSettings } from "./settings.ts";
 
@@ -68,6 +69,7 @@ export class ModelRepositoryServer implements ModelPlane {
   readonly #entries = new Map<string, ModelEntry>();
   readonly #loads: Limiter;
   readonly #cache: ResponseCache | undefined;
+  readonly #rateLimiter: RateLimiter | undefined;
   #phase: Phase = "unstarted";
   #pollTimer: NodeJS.Timeout | undefined;
   #polling: Promise<void> | undefined;
@@ -77,7 +79,8 @@ export class ModelRepositoryServer implements ModelPlane {
     this.#options = resolveRepositoryOptions(options);
     this.#log = this.#logSettings.filter(this.#options.log);
     this.#loads = new Limiter(this.#options.loadThreads);
-    const { responseCacheBytes } = this.#options;
+    const { responseCacheBytes, rateLimit, rateLimitResources } = this.#options;
+    this.#rateLimiter = rateLimit === "off" ? undefined : new RateLimiter(rateLimitResources);
     this.#cache = responseCacheBytes > 0 ? new ResponseCache(responseCacheBytes) : undefined;
     this.serverMetadata = { name: this.#options.name, version: this.#options.version, extensions };
   }
@@ -328,6 +331,7 @@ export class ModelRepositoryServer implements ModelPlane {
         log: this.#log,
         loads: this.#loads,
         cache: this.#cache,
+        rateLimiter: this.#rateLimiter,
         find: (model, version) => this.#find(model, version),
       }));
       if (this.#phase === "stopping" || this.#phase === "stopped") throw new ServableError("cancelled", "the server is stopping");

@@ -58,7 +58,8 @@ function callOn(session: ClientHttp2Session, path: string): ByteCall {
 function grpcStatus(stream: ClientHttp2Stream): Promise<string> {
   let status = "none";
   const read = (headers: Readonly<Record<string, unknown>>): void => {
-    if (headers["grpc-status"] !== undefined) status = String(headers["grpc-status"]);
+    const { "grpc-status": told } = headers;
+    if (typeof told === "string" || typeof told === "number") status = String(told);
   };
   stream.on("response", read);
   stream.on("trailers", read);

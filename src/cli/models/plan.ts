@@ -64,6 +64,8 @@ function repositoryOf(flags: ModelFlags & { readonly modelStore?: readonly strin
     defaultMaxBatchSize: defaultMaxBatchSizeOf(flags),
     loadThreads: flags.modelLoadThreadCount,
     responseCacheBytes: flags.cacheConfig,
+    rateLimit: flags.rateLimit,
+    rateLimitResources: flags.rateLimitResource,
     name: flags.id,
   };
 }

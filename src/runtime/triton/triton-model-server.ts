@@ -10,7 +10,7 @@ import { createLogger } from "../../telemetry/logs.ts";
 import type { Runtime } from "../runtime.ts";
 import { findRepository } from "./find-repository.ts";
 import { findServer, type FoundServer } from "./find-server.ts";
-import { rateLimitOf, serverFlags } from "./flags.ts";
+import { serverFlags } from "./flags.ts";
 import { resolveTritonOptions, type ResolvedTritonOptions, type TritonModelServerOptions } from "./options.ts";
 import { makeOwnRepository } from "./own-repository.ts";
 import { choosePorts, type ChosenPorts } from "./ports.ts";
@@ -170,8 +170,6 @@ export class TritonModelServer implements Runtime {
   /** What is other than was asked for is said. */
   #warnOfFallback(log: EngineLogger): void {
     log.warn({ binary: this.#resolved.binary }, "there is no tritonserver: servable's own model server serves in its place");
-    if (rateLimitOf(this.#resolved) !== "off")
-      log.warn({}, "servable's own model server heeds no rate limiters: instances run as they are free");
   }
 
   /** @returns the folder of the repository: the user's own as long as nothing is to be written into it, else a copy */

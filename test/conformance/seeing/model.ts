@@ -5,7 +5,7 @@ import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { defineModel } from "servable/server";
 
-export default defineModel({
+export const model = defineModel({
   inputs: { x: { dataType: "INT32", dims: [1] } },
   outputs: { seen: { dataType: "INT32", dims: [1] } },
   setup: ({ parameters }) => ({ folder: parameters.folder ?? "", wanted: Number(parameters.wanted) }),
