@@ -244,8 +244,8 @@ export class ModelEntry {
   }
 }
 
-/** One line, without what only says where it went through. */
+/** One line. */
 export function reasonOf(thrown: unknown): string {
   const [line = ""] = messageOf(thrown).split("\n");
-  return line.replace(/^Service 'model' could not be set up: /, "");
+  return line;
 }
