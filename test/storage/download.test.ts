@@ -119,7 +119,7 @@ describe("a download", () => {
       ["breaks", /broke off: aborted\.$/],
       ["restarts", /broke off: aborted\./],
       ["refuses", /could not be read: HTTP 503/],
-      ["stalls", /broke off: nothing came for 300 ms\. 1000 of 4\d{6} bytes had come\.$/],
+      ["stalls", /broke off: nothing came for 300 ms\. 1000 of \d+ bytes had come\.$/],
     ] as const) {
       let requests = 0;
       await withServer(
