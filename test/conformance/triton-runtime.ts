@@ -21,12 +21,10 @@ import {
 import { keepLines, serverOptions, type KeptLine, type ServerName } from "./environment.ts";
 import { checkFaults } from "./faults.ts";
 import { checkJudgement } from "./judgement.ts";
-import { addSub, addSubConfig } from "./models.ts";
+import { addSub, addSubAnswer, addSubConfig, addSubExample, addSubModels } from "../support/add-sub.ts";
 import { checkRateLimits } from "./rate-limits.ts";
 import { copies, groupOf, sharedMemory, until, writeModel } from "./processes.ts";
 import type { Tally } from "./tally.ts";
-
-const example = { a: Tensor.from("FP32", [[1, 2]]), b: Tensor.from("FP32", [[3, 5]]) };
 
 /**
  * Tries it all, and says on standard output what was tried.
@@ -153,14 +151,9 @@ async function checkModels(url: string, check: Check): Promise<void> {
     await infers(client);
     if (client instanceof GrpcInferenceClient) client.close();
   });
-  const makers = {
-    TritonModel: () => TritonModel.connect(url, "add_sub"),
-    "SpecsTritonModel by the server": () => SpecsTritonModel.connect(url, "add_sub"),
-    "SpecsTritonModel by a configuration": () => new SpecsTritonModel(url, addSubConfig),
-  };
-  for (const [name, create] of Object.entries(makers)) {
+  for (const [name, create] of Object.entries(addSubModels(() => url))) {
     await check(`${name} keeps the contract of models`, async () => {
-      for (const { name: title, run, skip } of modelContract({ create, example, batches: true })) {
+      for (const { name: title, run, skip } of modelContract({ create, example: addSubExample, batches: true })) {
         if (skip !== undefined) continue;
         await run().catch((thrown: unknown) => {
           throw new Error(`${title}: ${String(thrown)}`, { cause: thrown });
@@ -179,9 +172,8 @@ async function checkModels(url: string, check: Check): Promise<void> {
 }
 
 async function infers(client: Pick<OpenInferenceClient, "infer">): Promise<void> {
-  const { outputs } = await client.infer("add_sub", example);
-  assert.deepEqual(outputs.sum?.toNested(), [[4, 7]]);
-  assert.deepEqual(outputs.difference?.toNested(), [[-2, -3]]);
+  const { outputs } = await client.infer("add_sub", addSubExample);
+  assert.deepEqual({ sum: outputs.sum?.toNested(), difference: outputs.difference?.toNested() }, addSubAnswer);
 }
 
 /** The whole way: a request to a service over HTTP, whose model's run is a request to the server. */

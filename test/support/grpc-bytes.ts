@@ -1,4 +1,5 @@
 /** Calls over gRPC byte by byte, for tests of what is only half there. */
+import { once } from "node:events";
 import { connect, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 import { until } from "./serving.ts";
 
@@ -28,12 +29,14 @@ export async function openSession(port: number): Promise<ByteSession> {
   const session = connect(`http://127.0.0.1:${port}`);
   session.on("error", () => undefined);
   const ping = (): Promise<void> =>
-    new Promise((resolve) => {
-      session.ping(() => {
-        resolve();
+    new Promise((resolve, reject) => {
+      // Before it is connected it is given up at once.
+      session.ping((error: Error | null) => {
+        if (error === null) resolve();
+        else reject(error);
       });
     });
-  await ping();
+  await once(session, "remoteSettings");
   return {
     call: (path) => callOn(session, path),
     ping,
