@@ -132,7 +132,12 @@ async function sent(host: string, port: number, request: string): Promise<{ read
   let text = "";
   socket.on("data", (part: Buffer) => (text += part.toString()));
   socket.on("error", () => undefined);
-  const whole = once(socket, "close").then(() => text);
+  // Not `once`, which fails where it is reset: that is what the real server may do.
+  const whole = new Promise<string>((resolve) =>
+    socket.once("close", () => {
+      resolve(text);
+    }),
+  );
   await once(socket, "connect");
   await new Promise((resolve) => socket.write(request, resolve));
   return { whole };
