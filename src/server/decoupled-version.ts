@@ -10,9 +10,9 @@ import { concurrencyOf, placementOf, typescriptPlanOf } from "./backend/typescri
 import { arraysType, factsOf, readArrays, writeCall } from "./backend/typescript-wire.ts";
 import { buildResponse, type Labels } from "./build-response.ts";
 import { prepareRequest } from "./check-request.ts";
+import { instancesOf } from "./instances.ts";
 import type { ModelRequest } from "./model-request.ts";
 import type { ModelVersionOptions } from "./model-version.ts";
-import { instancesOf } from "./onnx-plan.ts";
 import type { ServedVersion } from "./served-version.ts";
 import { signatureOf, type Signature } from "./signature.ts";
 import { VersionStatistics } from "./statistics.ts";
@@ -34,14 +34,14 @@ export class DecoupledVersion implements ServedVersion, VersionWork {
   #pending = 0;
 
   /** @throws ServableError `invalid_config` for a configuration that can't be run here */
-  constructor({ version, config, folder, file, labels, limits, log }: Omit<ModelVersionOptions, "cache" | "onLoaded">) {
+  constructor({ version, config, folder, file, labels, limits, log }: Omit<ModelVersionOptions, "cache" | "rateLimiter" | "onLoaded">) {
     this.name = config.name ?? "";
     this.version = version;
     this.config = config;
     this.stream = (request, execution) => this.#stream(request, execution);
     this.#signature = signatureOf(config);
     this.#labels = labels;
-    const gpus = instancesOf(config, limits.gpus);
+    const gpus = instancesOf(config, limits.gpus).map(({ gpu }) => gpu);
     const { maxPendingRequests, deadlineMs } = limits;
     const concurrency = Math.min(gpus.length * concurrencyOf(config), maxPendingRequests);
     const { maxQueueSize = 0 } = config.dynamicBatching?.defaultQueuePolicy ?? {};

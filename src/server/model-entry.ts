@@ -141,9 +141,16 @@ export class ModelEntry {
     this.#dropFiles();
   }
 
-  /** Ends everything, what is still loading included. */
-  async close(graceMs: number): Promise<void> {
+  /** Breaks off what is still loading. */
+  beginClose(): void {
     this.#closed = true;
+    const serving = new Set([...this.#slots.values()].map(({ served }) => served));
+    for (const version of this.#live) if (!serving.has(version)) void this.#retire(version, 0);
+  }
+
+  /** Ends everything. */
+  async close(graceMs: number): Promise<void> {
+    this.beginClose();
     await Promise.all([...this.#live].map((version) => version.stop(graceMs)));
     // Those that were being drained before have more time than there is now, and are not waited for longer.
     await Promise.race([Promise.all(this.#retiring), pause(graceMs + lastMs, undefined, { ref: false })]);
@@ -237,8 +244,8 @@ export class ModelEntry {
   }
 }
 
-/** One line, without what only says where it went through. */
+/** One line. */
 export function reasonOf(thrown: unknown): string {
   const [line = ""] = messageOf(thrown).split("\n");
-  return line.replace(/^Service 'model' could not be set up: /, "");
+  return line;
 }

@@ -1,38 +1,22 @@
 import { ServableError } from "../errors.ts";
 import type { EngineLogger } from "../engine/observer.ts";
 import { InferenceError } from "../protocol/inference-error.ts";
-import type { ModelMetadata, ModelStatistics, RepositoryIndexEntry, ServerMetadata, TensorMetadata } from "../protocol/model-info.ts";
+import type { ModelMetadata, ModelStatistics, RepositoryIndexEntry, ServerMetadata } from "../protocol/model-info.ts";
 import { modelVersionOf } from "../protocol/model-version-text.ts";
 import type { LoadOverrides, ModelPlane, ServedModel, Settings } from "../runtime/model-plane.ts";
-import { dataTypeOfTriton } from "../triton/data-types.ts";
-import type { ModelInput, ModelOutput } from "../triton/model-config.ts";
-import { parseModelConfig } from "../triton/parse-pbtxt.ts";
-import { listModels, readModelFolder } from "../triton/repository/model-folder.ts";
+import { readModelFolder } from "../triton/repository/model-folder.ts";
 import { Limiter } from "./limiter.ts";
 import { ModelEntry, reasonOf, type EntrySurroundings, type WantedVersion } from "./model-entry.ts";
 import { stampOf, writeModelFolder, type BroughtFiles } from "./model-stamp.ts";
 import { modelReportOf, type ModelReport } from "./model-report.ts";
 import type { ServedVersion } from "./served-version.ts";
 import { resolveRepositoryOptions, type ModelRepositoryOptions, type ResolvedRepositoryOptions } from "./options.ts";
-import { dependenciesOf, prepareModel } from "./prepare-model.ts";
+import { modelMetadataOf, serverMetadataOf } from "./metadata.ts";
+import { prepareModel } from "./prepare-model.ts";
+import { RateLimiter } from "./rate-limiter.ts";
+import { Repositories } from "./repositories.ts";
 import { ResponseCache } from "./response-cache.ts";
 import { LogSettings, TraceSettings } from "./settings.ts";
-
-const extensions = [
-  "classification",
-  "sequence",
-  "model_repository",
-  "model_repository(unload_dependents)",
-  "schedule_policy",
-  "model_configuration",
-  "system_shared_memory",
-  "cuda_shared_memory",
-  "binary_tensor_data",
-  "parameters",
-  "statistics",
-  "trace",
-  "logging",
-] as const;
 
 type Phase = "unstarted" | "starting" | "running" | "stopping" | "stopped";
 
@@ -66,8 +50,10 @@ export class ModelRepositoryServer implements ModelPlane {
   readonly #logSettings = new LogSettings();
   readonly #traceSettings = new TraceSettings();
   readonly #entries = new Map<string, ModelEntry>();
+  readonly #repositories: Repositories;
   readonly #loads: Limiter;
   readonly #cache: ResponseCache | undefined;
+  readonly #rateLimiter: RateLimiter | undefined;
   #phase: Phase = "unstarted";
   #pollTimer: NodeJS.Timeout | undefined;
   #polling: Promise<void> | undefined;
@@ -76,10 +62,12 @@ export class ModelRepositoryServer implements ModelPlane {
   constructor(options: ModelRepositoryOptions) {
     this.#options = resolveRepositoryOptions(options);
     this.#log = this.#logSettings.filter(this.#options.log);
+    this.#repositories = new Repositories(this.#options.repositories, this.#options.configName);
     this.#loads = new Limiter(this.#options.loadThreads);
-    const { responseCacheBytes } = this.#options;
+    const { responseCacheBytes, rateLimit, rateLimitResources } = this.#options;
+    this.#rateLimiter = rateLimit === "off" ? undefined : new RateLimiter(rateLimitResources);
     this.#cache = responseCacheBytes > 0 ? new ResponseCache(responseCacheBytes) : undefined;
-    this.serverMetadata = { name: this.#options.name, version: this.#options.version, extensions };
+    this.serverMetadata = serverMetadataOf(this.#options);
   }
 
   /**
@@ -92,7 +80,7 @@ export class ModelRepositoryServer implements ModelPlane {
     this.#phase = "starting";
     const { control, loadModels, exitOnError, pollMs } = this.#options;
     try {
-      const found = await this.#findModels();
+      const found = await this.#repositories.models();
       const names = control !== "explicit" || loadModels.includes("*") ? [...found.keys()] : loadModels;
       const failures = await this.#loadAll(names);
       for (const failure of failures) this.#log.error({ err: failure }, "a model did not load");
@@ -107,6 +95,14 @@ export class ModelRepositoryServer implements ModelPlane {
     if (control === "poll") this.#pollTimer = setInterval(() => void this.poll(), pollMs).unref();
   }
 
+  /** Loads nothing any more, and is neither alive nor ready; what is loaded serves until `stop`. */
+  beginStop(): void {
+    if (this.#phase === "stopping" || this.#phase === "stopped") return;
+    this.#phase = "stopping";
+    clearInterval(this.#pollTimer);
+    for (const entry of this.#entries.values()) entry.beginClose();
+  }
+
   /** Ends all models. @param graceMs - how long what is in hand may go on */
   stop(graceMs: number): Promise<void> {
     this.#stopping ??= this.#stop(graceMs);
@@ -114,8 +110,7 @@ export class ModelRepositoryServer implements ModelPlane {
   }
 
   async #stop(graceMs: number): Promise<void> {
-    this.#phase = "stopping";
-    clearInterval(this.#pollTimer);
+    this.beginStop();
     const entries = [...this.#entries.values()];
     const [ensembles, models] = [true, false].map((isEnsemble) => entries.filter((entry) => entry.dependencies.length > 0 === isEnsemble));
     // What is on its way through an ensemble still needs its models.
@@ -155,15 +150,8 @@ export class ModelRepositoryServer implements ModelPlane {
 
   modelMetadata(name: string, version: string): ModelMetadata {
     const { config, version: found } = this.#find(name, version);
-    const { platform = "", backend = "", input = [], output = [], maxBatchSize = 0 } = config;
     const ready = this.#entries.get(name)?.ready ?? [];
-    return {
-      name,
-      versions: version === "" ? ready.map((one) => one.version) : [found],
-      platform: platform === "" ? backend : platform,
-      inputs: input.map((tensor) => metadataOf(tensor, maxBatchSize)),
-      outputs: output.map((tensor) => metadataOf(tensor, maxBatchSize)),
-    };
+    return modelMetadataOf(name, config, version === "" ? ready.map((one) => one.version) : [found]);
   }
 
   statistics(name: string, version: string): readonly ModelStatistics[] {
@@ -186,7 +174,7 @@ export class ModelRepositoryServer implements ModelPlane {
 
   async index(repository: string, onlyReady: boolean): Promise<readonly RepositoryIndexEntry[]> {
     if (repository !== "") throw unsupportedRepository();
-    const found = await this.#findModels();
+    const found = await this.#repositories.models();
     const names = [...new Set([...found.keys(), ...this.#entries.keys()])].sort();
     const lines = names.flatMap((name) => this.#entries.get(name)?.index() ?? [{ name }]);
     return onlyReady ? lines.filter(({ state }) => state === "READY") : lines;
@@ -252,7 +240,7 @@ export class ModelRepositoryServer implements ModelPlane {
   async #poll(): Promise<void> {
     if (this.#phase !== "running") return;
     try {
-      const found = await this.#findModels();
+      const found = await this.#repositories.models();
       for (const [name, entry] of this.#entries) {
         if (found.has(name) || !entry.wanted) continue;
         await entry.alone(() => {
@@ -303,7 +291,7 @@ export class ModelRepositoryServer implements ModelPlane {
     let dependencies: readonly string[];
     try {
       brought = files === undefined || files.size === 0 ? undefined : await writeModelFolder(name, files);
-      const repository = brought?.repository ?? (await this.#repositoryOf(name));
+      const repository = brought?.repository ?? (await this.#repositories.of(name));
       // The stamp comes first: what changes while it is read is then seen as changed by the next look.
       const stamp = await stampOf(await readModelFolder(repository, name, this.#options.configName));
       const folder = await readModelFolder(repository, name, this.#options.configName);
@@ -325,6 +313,7 @@ export class ModelRepositoryServer implements ModelPlane {
         log: this.#log,
         loads: this.#loads,
         cache: this.#cache,
+        rateLimiter: this.#rateLimiter,
         find: (model, version) => this.#find(model, version),
       }));
       if (this.#phase === "stopping" || this.#phase === "stopped") throw new ServableError("cancelled", "the server is stopping");
@@ -352,7 +341,7 @@ export class ModelRepositoryServer implements ModelPlane {
   async #loadDependencies(name: string, dependencies: readonly string[], isPoll: boolean): Promise<void> {
     if (dependencies.length === 0) return;
     // Two that are made of each other would wait for each other for ever.
-    if (await this.#dependsOn(dependencies, name, new Set())) {
+    if (await this.#repositories.areMadeOf(dependencies, name)) {
       throw new InferenceError("INVALID_ARG", `load failed for model '${name}': circular dependency between ensembles\n`);
     }
     await Promise.allSettled(
@@ -363,49 +352,9 @@ export class ModelRepositoryServer implements ModelPlane {
     );
   }
 
-  async #dependsOn(names: readonly string[], target: string, seen: Set<string>): Promise<boolean> {
-    for (const name of names) {
-      if (name === target) return true;
-      if (seen.has(name)) continue;
-      seen.add(name);
-      if (await this.#dependsOn(await this.#writtenDependencies(name), target, seen)) return true;
-    }
-    return false;
-  }
-
-  async #writtenDependencies(name: string): Promise<readonly string[]> {
-    try {
-      const { configText } = await readModelFolder(await this.#repositoryOf(name), name, this.#options.configName);
-      return configText === undefined ? [] : dependenciesOf(parseModelConfig(configText));
-    } catch {
-      // It will not load, and so nothing waits for it.
-      return [];
-    }
-  }
-
-  /** @throws ServableError `not_found` for a model that is in no repository, or in two, which nobody can choose between */
-  async #repositoryOf(name: string): Promise<string> {
-    const repository = (await this.#findModels()).get(name);
-    if (repository !== undefined) return repository;
-    throw new ServableError("not_found", `there is no model '${name}' in any repository, or one in several`);
-  }
-
-  /** The repository of each model; undefined of one that is in two. */
-  async #findModels(): Promise<ReadonlyMap<string, string | undefined>> {
-    const found = new Map<string, string | undefined>();
-    for (const repository of this.#options.repositories) {
-      for (const name of await listModels(repository)) found.set(name, found.has(name) ? undefined : repository);
-    }
-    return found;
-  }
-
   #surroundings(): EntrySurroundings {
     return { loads: this.#loads, log: this.#log, graceMs: this.#options.deadlineMs };
   }
-}
-
-function metadataOf({ name = "", dataType = "TYPE_INVALID", dims = [] }: ModelInput | ModelOutput, maxBatchSize: number): TensorMetadata {
-  return { name, datatype: dataTypeOfTriton(dataType) ?? "<invalid>", shape: maxBatchSize > 0 ? [-1, ...dims] : dims };
 }
 
 function unsupportedRepository(): InferenceError {

@@ -7,6 +7,7 @@ import { Service, type MaybePromise, type ServiceContext, type SetupContext } fr
 import { CallContext } from "../service/call-context.ts";
 import type { NamedArrays } from "../tensor/named-arrays.ts";
 import type { ModelRequest } from "./model-request.ts";
+import type { RunPermits } from "../service/batcher.ts";
 import type { RequestQueue } from "./request-queue.ts";
 import type { VersionCache } from "./version-cache.ts";
 import { requestBatcher, type RequestBatcherOptions } from "./request-batcher.ts";
@@ -20,22 +21,29 @@ export interface LoadedSpecs {
   readonly outputs: readonly TensorSpec[];
 }
 
+/** What a {@link ModelService} is made of. */
+export interface ModelServiceParts {
+  readonly queue: RequestQueue;
+  readonly batching: RequestBatcherOptions;
+  /** Of a model whose responses are kept. */
+  readonly cache: VersionCache | undefined;
+  /** Of a model with rate limiters that are heeded. */
+  readonly permits: RunPermits | undefined;
+  readonly onLoaded: (specs: LoadedSpecs) => void;
+}
+
 /** What runs on the thread that takes requests: they are queued as the configuration says, and run where the model is. */
 export class ModelService extends Service<ModelRequest, NamedArrays> {
   readonly #queue: RequestQueue;
   readonly #batching: RequestBatcherOptions;
   readonly #cache: VersionCache | undefined;
+  readonly #permits: RunPermits | undefined;
   readonly #onLoaded: (specs: LoadedSpecs) => void;
 
-  /** @param cache - for a model whose responses are kept */
-  constructor(
-    queue: RequestQueue,
-    batching: RequestBatcherOptions,
-    cache: VersionCache | undefined,
-    onLoaded: (specs: LoadedSpecs) => void,
-  ) {
+  constructor({ queue, batching, cache, permits, onLoaded }: ModelServiceParts) {
     super();
     this.#cache = cache;
+    this.#permits = permits;
     this.#queue = queue;
     this.#batching = batching;
     this.#onLoaded = onLoaded;
@@ -44,7 +52,7 @@ export class ModelService extends Service<ModelRequest, NamedArrays> {
   override setup(context: SetupContext): void {
     this.#onLoaded(specsIn(context));
     if (context.gather === undefined) throw new ServableError("internal", "A model of a repository runs in workers.");
-    this.#queue.open(context.gather(requestBatcher(this.#batching)));
+    this.#queue.open(context.gather(requestBatcher(this.#batching), this.#permits));
   }
 
   override call(request: ModelRequest, context: ServiceContext): MaybePromise<NamedArrays> {

@@ -13,7 +13,9 @@ import { prepareRequest } from "./check-request.ts";
 import { ModelQueue } from "./model-queue.ts";
 import type { ModelRequest } from "./model-request.ts";
 import { ModelService, PlacedService, type LoadedSpecs } from "./model-service.ts";
-import { instancesOf, onnxPlanOf } from "./onnx-plan.ts";
+import { instancesOf, type InstancePlace } from "./instances.ts";
+import { onnxPlanOf } from "./onnx-plan.ts";
+import type { RateLimiter, VersionPermits } from "./rate-limiter.ts";
 import { raggedBatching } from "./ragged.ts";
 import type { ResponseCache } from "./response-cache.ts";
 import type { RequestQueue } from "./request-queue.ts";
@@ -47,6 +49,8 @@ export interface ModelVersionOptions {
   readonly limits: ModelLimits;
   /** Where the responses of models are kept that ask for it; undefined where the server has none. */
   readonly cache: ResponseCache | undefined;
+  /** Who heeds the rate limiters of instances; undefined where nobody does. */
+  readonly rateLimiter: RateLimiter | undefined;
   readonly log: EngineOptions["log"];
   /** Checks the configuration against what was loaded. */
   readonly onLoaded: (specs: LoadedSpecs) => void;
@@ -62,17 +66,22 @@ export class ModelVersion implements ServedVersion, VersionWork {
   readonly #queue: RequestQueue;
   readonly #engine: VersionEngine;
   readonly #cache: VersionCache | undefined;
+  readonly #rateLimiter: RateLimiter | undefined;
+  readonly #places: readonly InstancePlace[];
+  #permits: VersionPermits | undefined;
   #signature: Signature;
 
   /** @throws ServableError `invalid_config` for a configuration that can't be run here */
-  constructor({ version, config, folder, file, labels, limits, cache, log, onLoaded }: ModelVersionOptions) {
+  constructor({ version, config, folder, file, labels, limits, cache, rateLimiter, log, onLoaded }: ModelVersionOptions) {
     this.name = config.name ?? "";
     this.version = version;
     this.config = config;
     this.#labels = labels;
     this.#signature = signatureOf(config);
     const isTypeScript = config.backend === "typescript";
-    const gpus = instancesOf(config, limits.gpus);
+    this.#places = instancesOf(config, limits.gpus);
+    this.#rateLimiter = rateLimiter;
+    const gpus = this.#places.map(({ gpu }) => gpu);
     this.#queue =
       config.sequenceBatching === undefined ? new ModelQueue(config.dynamicBatching) : new SequenceQueue(config, folder, gpus.length);
     const { maxPendingRequests, deadlineMs } = limits;
@@ -106,7 +115,13 @@ export class ModelVersion implements ServedVersion, VersionWork {
     const own = isCached ? new VersionCache(cache, this.statistics, isTypeScript) : undefined;
     this.#cache = own;
     this.#engine = new VersionEngine(this, {
-      services: [new PlacedService(spec, policy, () => new ModelService(this.#queue, batching, own, loaded))],
+      services: [
+        new PlacedService(
+          spec,
+          policy,
+          () => new ModelService({ queue: this.#queue, batching, cache: own, permits: this.#permits, onLoaded: loaded }),
+        ),
+      ],
       log: log.child({ model: this.name, version }),
     });
   }
@@ -125,12 +140,14 @@ export class ModelVersion implements ServedVersion, VersionWork {
 
   async start(): Promise<void> {
     await this.#queue.load?.();
+    this.#permits = this.#rateLimiter?.join(this.#places);
     await this.#engine.start();
   }
 
   async stop(graceMs: number): Promise<void> {
     this.#queue.drain?.();
     await this.#engine.stop(graceMs);
+    if (this.#permits !== undefined) this.#rateLimiter?.leave(this.#permits);
     this.#queue.close?.();
     this.#cache?.close();
   }

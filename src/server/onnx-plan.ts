@@ -1,50 +1,14 @@
 import { ServableError, type JsonValue } from "../errors.ts";
 import type { OnnxModelOptions } from "../model/onnx/options.ts";
 import { dataTypeOfTriton } from "../triton/data-types.ts";
-import type { ModelConfig, ModelInstanceGroup } from "../triton/model-config.ts";
+import type { ModelConfig } from "../triton/model-config.ts";
 import type { OnnxPlan } from "./backend/onnx-backend.ts";
 import type { WarmupInputPlan, WarmupPlan } from "./backend/warmup.ts";
 import { sequenceInputShapes, type MadeInputs } from "./sequence/sequence-tensors.ts";
 import { reshaped, type Signature } from "./signature.ts";
 
-/** Triton's own default on a CPU. */
-const instancesOnCpu = 2;
-/** Of one version, each a thread with a session. Without a bound the process ends at a count that no machine has room for. */
-const mostInstances = 256;
 /** Of one session; at some ten thousands onnxruntime ends the process. */
 const mostThreads = 1_024;
-
-/**
- * The GPU of each instance of a model, in the order of its groups; null for the CPU.
- *
- * @param gpus - those of this machine
- * @throws ServableError `invalid_config`
- */
-export function instancesOf(config: ModelConfig, gpus: readonly number[]): readonly (number | null)[] {
-  const groups: readonly ModelInstanceGroup[] = config.instanceGroup?.length ? config.instanceGroup : [{}];
-  let left = mostInstances;
-  return groups.flatMap((group) => {
-    if (group.passive === true) return [];
-    const { name = config.name ?? "", kind = "KIND_AUTO" } = group;
-    const onGpu = kind === "KIND_GPU" || (kind === "KIND_AUTO" && gpus.length > 0);
-    const count = group.count !== undefined && group.count > 0 ? group.count : onGpu ? 1 : instancesOnCpu;
-    left -= onGpu ? count * Math.max(1, group.gpus?.length ?? gpus.length) : count;
-    if (left < 0) {
-      throw new ServableError("invalid_config", `model ${config.name ?? ""} wants more than ${mostInstances} instances of a version`);
-    }
-    if (!onGpu) return Array.from({ length: count }, () => null);
-    const wanted = group.gpus?.length ? group.gpus : gpus;
-    const missing = wanted.find((gpu) => !gpus.includes(gpu));
-    if (wanted.length === 0 || missing !== undefined) {
-      const which = missing === undefined ? "a GPU" : `GPU ${missing}`;
-      throw new ServableError(
-        "invalid_config",
-        `instance group ${name} of model ${config.name ?? ""} has kind KIND_GPU but ${which} is not available on this machine`,
-      );
-    }
-    return wanted.flatMap((gpu) => Array.from({ length: count }, () => gpu));
-  });
-}
 
 /** How the backend `onnxruntime` is to load a version of a model. */
 export function onnxPlanOf(

@@ -1,4 +1,5 @@
 import { ServableError } from "../errors.ts";
+import type { RateLimitResource } from "./rate-limiter.ts";
 import type { EngineLogger } from "../engine/observer.ts";
 
 /** Who decides which models are loaded: all there are, all there are and what changes, or whoever asks. */
@@ -33,6 +34,10 @@ export interface ModelRepositoryOptions {
   readonly deadlineMs?: number | undefined;
   /** Room for responses of models whose configuration asks for a cache. @default 0: there is none */
   readonly responseCacheBytes?: number | undefined;
+  /** Whether rate limiters of instances are heeded. @default "off" */
+  readonly rateLimit?: "off" | "execution_count" | undefined;
+  /** How much there is of what rate limiters ask for. @default of each as much as the instance needs that needs the most */
+  readonly rateLimitResources?: readonly RateLimitResource[] | undefined;
   /** GPUs of this machine, by number. @default none */
   readonly gpus?: readonly number[] | undefined;
   /** What the server calls itself. @default "triton" */
@@ -80,6 +85,8 @@ export function resolveRepositoryOptions(options: ModelRepositoryOptions): Resol
     maxPendingRequests: whole("maxPendingRequests", options.maxPendingRequests ?? 4_096, 1),
     deadlineMs: whole("deadlineMs", options.deadlineMs ?? 600_000, 1),
     responseCacheBytes: whole("responseCacheBytes", options.responseCacheBytes ?? 0, 0),
+    rateLimit: options.rateLimit ?? "off",
+    rateLimitResources: [...(options.rateLimitResources ?? [])],
     gpus: [...(options.gpus ?? [])],
     name: options.name ?? "triton",
     version: options.version ?? "2.73.0",

@@ -26,6 +26,7 @@ import type { Limiter } from "./limiter.ts";
 import type { WantedVersion } from "./model-entry.ts";
 import type { ModelStamp } from "./model-stamp.ts";
 import { ModelVersion } from "./model-version.ts";
+import type { RateLimiter } from "./rate-limiter.ts";
 import type { ResponseCache } from "./response-cache.ts";
 import type { ResolvedRepositoryOptions } from "./options.ts";
 
@@ -39,6 +40,7 @@ export interface Preparation {
   readonly log: EngineLogger;
   readonly loads: Limiter;
   readonly cache: ResponseCache | undefined;
+  readonly rateLimiter: RateLimiter | undefined;
   /** Finds the models of an ensemble. */
   readonly find: EnsembleVersionOptions["find"];
 }
@@ -86,10 +88,16 @@ export async function prepareModel(preparation: Preparation): Promise<PreparedMo
           if (isEnsemble) return new EnsembleVersion({ version: String(version), config, labels, limits, log, find: preparation.find });
           if (typeof file.value !== "string") throw file.reason;
           const common = { version: String(version), config, folder: folder.path, file: file.value, labels, limits, log };
-          if (isTypeScript && isDecoupled(config)) return new DecoupledVersion(common);
+          const { cache, rateLimiter } = preparation;
+          if (isTypeScript && isDecoupled(config)) {
+            const isLimited = (config.instanceGroup ?? []).some((group) => (group.rateLimiter?.resources ?? []).length > 0);
+            if (rateLimiter !== undefined && isLimited) log.warn({ model: name }, "rate limiters of decoupled models are not heeded");
+            return new DecoupledVersion(common);
+          }
           return new ModelVersion({
             ...common,
-            cache: preparation.cache,
+            cache,
+            rateLimiter,
             onLoaded: (specs) => {
               // A model in TypeScript compares itself.
               const problems = isTypeScript ? [] : compareWithModel(config, specs);

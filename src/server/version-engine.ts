@@ -5,6 +5,7 @@ import { InferenceError, statusOf } from "../protocol/inference-error.ts";
 import type { InferRequest, InferResponse } from "../protocol/inference.ts";
 import type { InferAdmission, InferCaller } from "../runtime/model-plane.ts";
 import type { NamedArrays } from "../tensor/named-arrays.ts";
+import { modelFailure } from "./model-failure.ts";
 import { queueFull } from "./model-queue.ts";
 import type { ModelRequest } from "./model-request.ts";
 import { serviceName } from "./model-service.ts";
@@ -40,8 +41,12 @@ export class VersionEngine {
     return this.#engine.status().ready;
   }
 
-  start(): Promise<void> {
-    return this.#engine.start();
+  async start(): Promise<void> {
+    try {
+      await this.#engine.start();
+    } catch (thrown) {
+      throw modelFailure(thrown);
+    }
   }
 
   async stop(graceMs: number): Promise<void> {

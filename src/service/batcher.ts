@@ -55,5 +55,15 @@ export interface AnyBatcher<I, O> extends Pick<Batcher<I, O>, "fresh"> {
 /** Runs one request on a model, together with others. */
 export type GatheredRun<I, O> = (request: I, options?: ModelRunOptions) => Promise<O>;
 
+/** Who has a say in whether a model may run, beside its workers, such as models that share something with it. */
+export interface RunPermits {
+  /** Whether a run may begin now; asked only while one waits for nothing else. */
+  readonly isFree: boolean;
+  /** Begins a run. @returns what ends it, to be called once */
+  take(): () => void;
+  /** Told when what was not free may be; set by who waits. */
+  onFreed: (() => void) | undefined;
+}
+
 /** Puts a batcher in front of a model that the engine has placed. */
-export type Gather = <I, O>(batcher: AnyBatcher<I, O>) => GatheredRun<I, O>;
+export type Gather = <I, O>(batcher: AnyBatcher<I, O>, permits?: RunPermits) => GatheredRun<I, O>;

@@ -44,6 +44,7 @@ class Transfer {
   readonly #options: FetchOptions;
   #hash: Hash = createHash("sha256");
   #bytes = 0;
+  #total: number | undefined;
   #version: string | undefined;
 
   constructor(storage: Storage, handle: FileHandle, options: FetchOptions) {
@@ -68,10 +69,17 @@ class Transfer {
         // One that breaks off at the same place each time would else begin anew for ever.
         if (mark.restarted) restarts += 1;
         failures = !mark.restarted && this.#bytes - before >= gainBytes ? 1 : failures + 1;
-        if (failures > retries || restarts > retries) throw thrown;
+        if (failures > retries || restarts > retries) throw this.#givenUp(thrown);
         await pauseBefore(failures, signal);
       }
     }
+  }
+
+  /** What there was when it was given up tells a server that is slow or cuts off from one that is not there. */
+  #givenUp(thrown: unknown): unknown {
+    if (!ServableError.isInstance(thrown) || this.#bytes === 0) return thrown;
+    const of = this.#total === undefined ? "" : ` of ${this.#total}`;
+    return new ServableError(thrown.code, `${thrown.message} ${this.#bytes}${of} bytes had come.`, { cause: thrown.cause ?? thrown });
   }
 
   async #attempt(mark: { restarted: boolean }): Promise<void> {
@@ -100,6 +108,7 @@ class Transfer {
     }
     const tooLarge = (bytes: number): ServableError =>
       new ServableError("load_failed", `${title} has ${bytes} bytes or more; it may have ${maxBytes} (limits.maxArchiveBytes).`);
+    this.#total = stored.bytes;
     if (stored.bytes !== undefined && stored.bytes > maxBytes) throw tooLarge(stored.bytes);
     for await (const part of withinIdle(stored, idleMs, title)) {
       signal.throwIfAborted();
@@ -108,7 +117,7 @@ class Transfer {
       onProgress?.(this.#bytes, stored.bytes);
     }
     if (stored.bytes !== undefined && this.#bytes !== stored.bytes) {
-      throw new ServableError("unavailable", `${title} broke off after ${this.#bytes} of ${stored.bytes} bytes.`);
+      throw new ServableError("unavailable", `${title} broke off before its end.`);
     }
   }
 

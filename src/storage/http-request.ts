@@ -39,8 +39,8 @@ export async function sendRequest(url: URL, { method, headers, body, idleMs, sig
 }
 
 /** A failure on the way as an error that tells that one may try again. */
-export function networkFailure(thrown: unknown, url: URL, signal: AbortSignal | undefined): unknown {
+export function networkFailure(thrown: unknown, url: URL, signal: AbortSignal | undefined, what = "can't be reached"): unknown {
   if (signal?.aborted === true) return signal.reason;
   if (ServableError.isInstance(thrown)) return thrown;
-  return new ServableError("unavailable", `${publicUri(url.href)} can't be reached: ${messageOf(thrown)}.`, { cause: thrown });
+  return new ServableError("unavailable", `${publicUri(url.href)} ${what}: ${messageOf(thrown)}.`, { cause: thrown });
 }

@@ -155,7 +155,7 @@ async function* bodyOf(answer: IncomingMessage, url: URL, signal: AbortSignal | 
   try {
     for await (const part of answer as AsyncIterable<Uint8Array>) yield part;
   } catch (thrown) {
-    throw networkFailure(thrown, url, signal);
+    throw networkFailure(thrown, url, signal, "broke off");
   } finally {
     answer.destroy();
   }

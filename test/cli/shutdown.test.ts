@@ -2,7 +2,8 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { builtFixture } from "../support/fixtures.ts";
-import { Server, makeFolder, post, removeFolder, untilExists } from "./support.ts";
+import { openRaw, type RawConnection } from "../support/serving.ts";
+import { Server, makeFolder, post, removeFolder, unseen, untilExists } from "./support.ts";
 
 let folder: string;
 let server: Server;
@@ -80,6 +81,20 @@ describe("a server that is asked to end", () => {
     clearInterval(timer);
     await cutOff;
     expect(server.log.map(({ msg }) => msg)).toContain("stopping: what is in flight finishes first");
+  });
+
+  test.runIf(process.platform === "linux")("answers requests on connections that it had not seen yet", async () => {
+    const open: RawConnection[] = [];
+    await unseen(server, async () => {
+      for (let index = 0; index < 16; index++) {
+        const connection = await openRaw(Number(new URL(url).port));
+        connection.write("POST /hello HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 4\r\n\r\nnull");
+        open.push(connection);
+      }
+    });
+    const answers = await Promise.all(open.map(({ closed }) => closed));
+    expect(answers.map((text) => text.slice(0, "HTTP/1.1 200".length))).toEqual(open.map(() => "HTTP/1.1 200"));
+    expect(await server.exited).toBe(0);
   });
 
   test("while it starts ends, too", async () => {

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -119,6 +119,19 @@ export class Server {
     await this.#exited;
     clearTimeout(timer);
   }
+}
+
+/**
+ * Stops the process of a server, has something done that only the system takes notice of, and lets the process find it together with a SIGTERM. On Linux
+ * only.
+ */
+export async function unseen(server: Server, act: () => Promise<void> | void): Promise<void> {
+  const { child } = server;
+  child.kill("SIGSTOP");
+  await server.until(() => readFileSync(`/proc/${child.pid ?? 0}/stat`, "utf8").includes(") T "));
+  await act();
+  child.kill("SIGTERM");
+  child.kill("SIGCONT");
 }
 
 /** A folder for one test, inside the repository, where modules find `servable` and `zod` as a user's do. */

@@ -51,6 +51,16 @@ describe("servable triton config", () => {
     expect((await readdir(folder)).sort()).toEqual(["echo.onnx", "out.pbtxt"]);
   });
 
+  test("of a file that is no model: which one, and why", async () => {
+    await put({ "notes.txt": "no model" });
+    const { code, stdout, stderr } = await runCli(["triton", "config", "notes.txt"], { cwd: folder });
+    expect([code, stdout, stderr]).toEqual([
+      1,
+      "",
+      "servable: notes.txt: The model 'notes' could not be loaded: Protobuf parsing failed.\n",
+    ]);
+  });
+
   test("of a repository: what it lacks", async () => {
     await put({ "models/a/1/model.onnx": model, "models/b/2/model.onnx": model, "models/b/config.pbtxt": "# mine\n" });
     const { code, stdout } = await runCli(["triton", "config", "models"], { cwd: folder });

@@ -5,33 +5,13 @@ import { OpenInferenceClient } from "servable/client";
 import { GrpcInferenceClient } from "servable/grpc";
 import { HttpRuntime } from "servable/http";
 import { modelContract } from "servable/testing";
-import { localTriton, SpecsTritonModel, Tensor, TritonModel, TritonModelConfig, TritonTensor } from "servable/triton";
+import { localTriton, SpecsTritonModel, Tensor, TritonModel } from "servable/triton";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { prepare, type Prepared } from "../runtime/triton/support.ts";
-import { writeOnnx } from "../support/onnx-writer.ts";
+import { addSub, addSubAnswer, addSubConfig, addSubExample as example, addSubModels } from "../support/add-sub.ts";
 import { keepLog } from "../support/serving.ts";
 
-const value = (name: string) => ({ name, dataType: "FP32", shape: ["n", 2] }) as const;
-const config = new TritonModelConfig({
-  name: "add_sub",
-  backend: "onnxruntime",
-  maxBatchSize: 8,
-  inputs: [new TritonTensor("a", "TYPE_FP32", "FORMAT_NONE", [2]), new TritonTensor("b", "TYPE_FP32", "FORMAT_NONE", [2])],
-  outputs: [new TritonTensor("sum", "TYPE_FP32", "FORMAT_NONE", [2]), new TritonTensor("difference", "TYPE_FP32", "FORMAT_NONE", [2])],
-});
-const files = {
-  "add_sub/config.pbtxt": config.asPbtext(),
-  "add_sub/1/model.onnx": writeOnnx({
-    inputs: [value("a"), value("b")],
-    outputs: [value("sum"), value("difference")],
-    nodes: [
-      { op: "Add", inputs: ["a", "b"], outputs: ["sum"] },
-      { op: "Sub", inputs: ["a", "b"], outputs: ["difference"] },
-    ],
-  }),
-};
-const example = { a: Tensor.from("FP32", [[1, 2]]), b: Tensor.from("FP32", [[3, 5]]) };
-const wanted = { sum: [[4, 7]], difference: [[-2, -3]] };
+const files = { "add_sub/config.pbtxt": addSubConfig.asPbtext(), "add_sub/1/model.onnx": addSub };
 
 let prepared: Prepared;
 beforeAll(async () => {
@@ -44,13 +24,8 @@ const addresses = { HTTP: () => prepared.server.url, gRPC: () => prepared.server
 
 describe.each(["HTTP", "gRPC"] as const)("over %s", (wire) => {
   const url = (): string => addresses[wire]();
-  const makers = {
-    "TritonModel, as the server describes it": () => TritonModel.connect(url(), "add_sub"),
-    "SpecsTritonModel, by the server's configuration": () => SpecsTritonModel.connect(url(), "add_sub"),
-    "SpecsTritonModel, by a configuration": () => new SpecsTritonModel(url(), config),
-  };
 
-  for (const [name, create] of Object.entries(makers)) {
+  for (const [name, create] of Object.entries(addSubModels(url))) {
     describe(name, () => {
       for (const { name: title, run, skip } of modelContract({ create, example, batches: true }))
         test.skipIf(skip !== undefined)(title, run);
@@ -60,7 +35,7 @@ describe.each(["HTTP", "gRPC"] as const)("over %s", (wire) => {
   test("runs, and tells shapes", async () => {
     const model = await SpecsTritonModel.connect(url(), "add_sub");
     const outputs = await model.run(example);
-    expect(Object.fromEntries(Object.entries(outputs).map(([name, array]) => [name, array.toNested()]))).toEqual(wanted);
+    expect(Object.fromEntries(Object.entries(outputs).map(([name, array]) => [name, array.toNested()]))).toEqual(addSubAnswer);
     expect(model.inputShapes).toEqual({ a: [-1, 2], b: [-1, 2] });
     expect(model.outputShapes).toEqual({ sum: [-1, 2], difference: [-1, 2] });
     expect(model.maxBatchSize).toBe(8);
@@ -98,7 +73,7 @@ test("a client that somebody else opened stays open", async () => {
 });
 
 test("an address that is none", () => {
-  expect(() => new SpecsTritonModel("127.0.0.1:8000", config)).toThrow(/write it like http:\/\/127\.0\.0\.1:8000/);
+  expect(() => new SpecsTritonModel("127.0.0.1:8000", addSubConfig)).toThrow(/write it like http:\/\/127\.0\.0\.1:8000/);
 });
 
 test("an input that may be left out", async () => {
@@ -157,7 +132,7 @@ describe("localTriton", () => {
     expect(http.client).toBeInstanceOf(OpenInferenceClient);
     const grpc = await localTriton({ environment, protocol: "grpc" });
     expect(grpc.client).toBeInstanceOf(GrpcInferenceClient);
-    expect((await (await TritonModel.connect(grpc.client, "add_sub")).run(example)).sum?.toNested()).toEqual(wanted.sum);
+    expect((await (await TritonModel.connect(grpc.client, "add_sub")).run(example)).sum?.toNested()).toEqual(addSubAnswer.sum);
     grpc.close();
     http.close();
   });

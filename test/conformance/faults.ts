@@ -7,7 +7,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { TritonModelServer, type TritonModelServerOptions } from "servable/triton";
 import type { KeptLine } from "./environment.ts";
-import { addSub, addSubConfig } from "./models.ts";
+import { addSub, addSubConfig } from "../support/add-sub.ts";
 import { copies, failureOf, groupOf, until, writeModel } from "./processes.ts";
 import type { Tally } from "./tally.ts";
 

@@ -5,7 +5,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { TritonModelServer, type TritonModelServerOptions } from "servable/triton";
 import type { ServerName } from "./environment.ts";
-import { addSub } from "./models.ts";
+import { addSub } from "../support/add-sub.ts";
 import { failureOf, writeModel } from "./processes.ts";
 import type { Tally } from "./tally.ts";
 

@@ -27,7 +27,7 @@ beforeAll(async () => {
   await http.start();
 });
 afterAll(async () => {
-  http.beginStop();
+  await http.drain(1_000);
   await models.stop(1_000);
   await http.stop(1_000);
   await rm(folder, { recursive: true, force: true });

@@ -11,6 +11,7 @@ import { grpcCode, grpcStatus } from "../../src/runtime/grpc/status.ts";
 import { defineService } from "../../src/service/define-service.ts";
 import { streamOf } from "../../src/service/schema.ts";
 import { runtimeContract, type ContractReply, type RunningRuntime } from "../../src/testing/runtime-contract.ts";
+import { frameOf, openSession } from "../support/grpc-bytes.ts";
 import { deferred, keepLog, until } from "../support/serving.ts";
 import { Caller, grpc, messages } from "./calling.ts";
 
@@ -260,6 +261,19 @@ describe("services by name", () => {
     await runtime.stop();
     expect(Date.now() - since).toBeLessThan(900);
     expect((await done).status.code).toBe(grpc.status.UNAVAILABLE);
+  });
+
+  test("answers calls whose messages come to their end after it was asked to stop", async () => {
+    const { runtime } = await serve([double]);
+    using session = await openSession(Number(runtime.url.split(":").at(-1)));
+    const frame = frameOf(encode({ service: "double", contentType: "application/json", body: Buffer.from(`{"x":2}`) }));
+    const calls = Array.from({ length: 16 }, () => session.call(callPath));
+    for (const { stream } of calls) stream.write(frame.subarray(0, 7));
+    await session.ping();
+    const stopped = runtime.stop();
+    for (const { stream } of calls) stream.end(frame.subarray(7));
+    expect(await Promise.all(calls.map(({ status }) => status))).toEqual(calls.map(() => "0"));
+    await stopped;
   });
 
   test("is started once, says where it is, and refuses impossible options", async () => {

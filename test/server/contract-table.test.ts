@@ -30,7 +30,7 @@ async function listen({ server }: Served): Promise<Wires> {
     caller,
     async [Symbol.asyncDispose]() {
       caller[Symbol.dispose]();
-      http.beginStop();
+      await http.drain(100);
       await Promise.all([rpc.stop(100), http.stop(100)]);
     },
   };

@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from "commander";
 import { apiNames, type ApiName } from "../../runtime/http/open-inference/routes.ts";
 import { isConfigName } from "../../server/options.ts";
+import type { RateLimitResource } from "../../server/rate-limiter.ts";
 import type { RestrictedApi } from "../../runtime/http/open-inference/restrictions.ts";
 
 /** Collects the values of a flag that may be given more than once. */
@@ -48,6 +49,13 @@ export function cacheBytes(text: string): number {
   const bytes = Number(value);
   if (/^\d+$/.test(value) && Number.isSafeInteger(bytes) && bytes > 0) return bytes;
   throw new InvalidArgumentError(`The size of the cache must be a whole number of bytes above 0, not '${value}'.`);
+}
+
+/** Reads `name:count`, or `name:count:device`. */
+export function rateLimitResource(text: string): RateLimitResource {
+  const [, name, count, device] = /^(.+?):(\d{1,9})(?::(\d{1,9}))?$/.exec(text) ?? [];
+  if (name === undefined) throw new InvalidArgumentError("It must be <name>:<count>, or <name>:<count>:<device>.");
+  return { name, count: Number(count), device: device === undefined ? undefined : Number(device) };
 }
 
 /** Reads `api,api:header=value`. */

@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 import type { ModelControlMode } from "../../server/options.ts";
+import type { RateLimitResource } from "../../server/rate-limiter.ts";
 import type { RestrictedApi } from "../../runtime/http/open-inference/restrictions.ts";
 import { isOrigin, wholeNumber } from "../flags.ts";
 import {
@@ -9,6 +10,7 @@ import {
   collected,
   headerPattern,
   onlyOff,
+  rateLimitResource,
   restrictedApi,
   yesOrNo,
   type BackendSetting,
@@ -28,6 +30,8 @@ export interface ModelFlags {
   readonly cacheConfig?: number;
   readonly responseCacheByteSize?: number;
   readonly modelLoadThreadCount?: number;
+  readonly rateLimit?: "off" | "execution_count";
+  readonly rateLimitResource?: readonly RateLimitResource[];
   readonly id?: string;
   readonly exitTimeoutSecs?: number;
   readonly allowHttp?: boolean;
@@ -146,6 +150,16 @@ export function addModelFlags(command: Command): Command {
     )
     .addOption(number("--response-cache-byte-size <bytes>", "what --cache-config was before", 0).hideHelp())
     .addOption(number("--model-load-thread-count <number>", "models that load at the same time (default: 4)", 1, 1_024))
+    .addOption(
+      new Option("--rate-limit <mode>", "whether rate limiters of instances are heeded (default: off)").choices(["off", "execution_count"]),
+    )
+    .addOption(
+      several(
+        "--rate-limit-resource <name:count:device>",
+        "how much there is of a resource; without a device, on each (default: what one instance needs at most)",
+        rateLimitResource,
+      ),
+    )
     .option("--id <name>", "what the server calls itself (default: triton)")
     .addOption(number("--exit-timeout-secs <number>", "time for requests in flight at the end (default: 30)", 0, longestSecs))
     .optionsGroup("HTTP:")
@@ -205,7 +219,6 @@ function addRest(command: Command): void {
     .addOption(refused("--allow-sagemaker", "This server has no routes for SageMaker."))
     .addOption(refused("--allow-vertex-ai", "This server has no routes for Vertex AI."))
     .addOption(refused("--model-namespacing", "Models of all repositories have one space of names here."))
-    .addOption(new Option("--rate-limit <mode>").choices(["off"]).hideHelp())
     .addOption(
       new Option("--strict-model-config <boolean>")
         .argParser(() => {

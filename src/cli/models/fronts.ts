@@ -11,8 +11,8 @@ export interface ModelFront {
   readonly startLine: string;
   /** @returns where it listens */
   start(): Promise<string>;
-  /** Turns new work away, before the models stop. */
-  beginStop(): void;
+  /** Turns new work away, and resolves when what has come is answered: before the models stop. */
+  drain(graceMs: number): Promise<void>;
   /** After the models have stopped. */
   stop(graceMs: number): Promise<void>;
 }
@@ -38,9 +38,7 @@ function grpcFront(server: ModelGrpcServer): ModelFront {
   return {
     startLine: "Started GRPCInferenceService at",
     start: () => server.start().then(() => server.url),
-    beginStop: () => {
-      server.drain();
-    },
+    drain: (graceMs) => server.drain(graceMs),
     stop: (graceMs) => server.stop(graceMs),
   };
 }
@@ -49,9 +47,7 @@ function httpFront(server: ModelHttpServer): ModelFront {
   return {
     startLine: "Started HTTPService at",
     start: () => server.start().then(() => server.url),
-    beginStop: () => {
-      server.beginStop();
-    },
+    drain: (graceMs) => server.drain(graceMs),
     stop: (graceMs) => server.stop(graceMs),
   };
 }
@@ -61,7 +57,7 @@ function metricsFront(server: MetricsServer): ModelFront {
   return {
     startLine: "Started Metrics Service at",
     start: () => server.start().then(() => server.url),
-    beginStop: () => undefined,
+    drain: () => Promise.resolve(),
     stop: (graceMs) => server.stop(graceMs),
   };
 }

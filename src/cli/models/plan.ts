@@ -67,6 +67,8 @@ function repositoryOf(flags: ModelFlags & { readonly modelStore?: readonly strin
     loadThreads: flags.modelLoadThreadCount,
     responseCacheBytes: flags.cacheConfig ?? flags.responseCacheByteSize,
     configName: flags.modelConfigName,
+    rateLimit: flags.rateLimit,
+    rateLimitResources: flags.rateLimitResource,
     name: flags.id,
   };
 }

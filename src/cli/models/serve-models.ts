@@ -49,9 +49,11 @@ function tellStarted({ startLine }: ModelFront, url: string, log: EngineLogger):
 }
 
 async function stop(graceMs: number, server: ModelRepositoryServer, fronts: readonly ModelFront[]): Promise<undefined> {
-  const since = performance.now();
-  for (const front of fronts) front.beginStop();
-  await server.stop(graceMs);
-  const leftMs = Math.max(flushMs, graceMs - (performance.now() - since));
-  await Promise.all(fronts.map((front) => front.stop(leftMs)));
+  const until = performance.now() + graceMs;
+  const leftMs = (): number => Math.max(0, until - performance.now());
+  server.beginStop();
+  // What clients take for accepted is answered by models that still run, also where its end is yet to come.
+  await Promise.all(fronts.map((front) => front.drain(graceMs)));
+  await server.stop(leftMs());
+  await Promise.all(fronts.map((front) => front.stop(Math.max(flushMs, leftMs()))));
 }

@@ -2,7 +2,7 @@ import { ServableError } from "../../errors.ts";
 import type { ModelCaller, ModelRunOptions, TensorSpec } from "../../model/model.ts";
 import { singleArray, type Model } from "../../model/model.ts";
 import { namedArraysBatcher } from "../../service/array-batchers.ts";
-import type { AnyBatcher, GatheredRun } from "../../service/batcher.ts";
+import type { AnyBatcher, GatheredRun, RunPermits } from "../../service/batcher.ts";
 import { CallContext } from "../../service/call-context.ts";
 import type { NamedArrays } from "../../tensor/named-arrays.ts";
 import { rowsOf, stackNamed } from "../../tensor/stack.ts";
@@ -111,19 +111,22 @@ export class GatheredModel {
     for (const inputs of this.#warm) await worker.run(inputs, false).catch(() => undefined);
   }
 
-  /** Puts a batcher in front of the model. */
-  gather<I, O>(batcher: AnyBatcher<I, O>): GatheredRun<I, O> {
+  /** Puts a batcher in front of the model. @param permits - without any a batch waits for an idle worker alone */
+  gather<I, O>(batcher: AnyBatcher<I, O>, permits?: RunPermits): GatheredRun<I, O> {
     const { policy, onBatch, arrivals } = this.#options;
     const together = policy.maxRows > 1;
     let warmUps = 0;
-    const dynamic = new DynamicBatcher<I, O>({
+    const dynamic: DynamicBatcher<I, O> = new DynamicBatcher<I, O>({
       policy,
       rowsOf: (request) => (together ? (batcher.rows?.(request) ?? 1) : 1),
       // Warm-up requests of several workers with stages come at once, and each is to run alone.
       keyOf: (request) => (this.#warming ? `warm-up ${(warmUps += 1)}` : together ? (batcher.key?.(request) ?? "") : ""),
-      idle: () => this.#options.idle() - this.#preparing,
+      idle: () => this.#idle(permits, dynamic.waiting),
       expected: () => (policy.waitAlone ? Infinity : (arrivals?.expected ?? 0)),
-      run: (requests, running) => this.#run(batcher, requests, running),
+      run: (requests, running) =>
+        permits === undefined || this.#warming
+          ? this.#run(batcher, requests, running)
+          : this.#runPermitted(batcher, requests, running, permits),
       onBatch,
       onDone: () => {
         // A worker is idle again, and another batcher may wait for it: they take turns.
@@ -131,6 +134,11 @@ export class GatheredModel {
       },
     });
     const own: Waiting = dynamic;
+    if (permits !== undefined) {
+      permits.onFreed = () => {
+        dynamic.workerFreed();
+      };
+    }
     this.#batchers.push(own);
     if (arrivals === undefined) return (request, options) => dynamic.submit(request, submitOptions(options));
     return (request, options) => {
@@ -142,6 +150,27 @@ export class GatheredModel {
       answer.then(ended, ended);
       return answer;
     };
+  }
+
+  #idle(permits: RunPermits | undefined, waiting: number): number {
+    const idle = this.#options.idle() - this.#preparing;
+    // Where there is no worker any more, what waits is to be told so.
+    if (permits === undefined || this.#warming || idle <= 0 || idle === Infinity || waiting === 0) return idle;
+    return permits.isFree ? 1 : 0;
+  }
+
+  async #runPermitted<I, O>(
+    batcher: AnyBatcher<I, O>,
+    requests: readonly I[],
+    running: RunningBatch,
+    permits: RunPermits,
+  ): Promise<readonly O[]> {
+    const end = permits.take();
+    try {
+      return await this.#run(batcher, requests, running);
+    } finally {
+      end();
+    }
   }
 
   /** Up to the worker's having the batch nothing is awaited that need not be: until then it counts as idle. */

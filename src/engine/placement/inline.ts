@@ -98,7 +98,7 @@ export class InlinePlacement implements ServicePlacement {
 }
 
 function portOf(gathered: GatheredModel | undefined): Pick<SetupContext, "model" | "gather"> {
-  return gathered === undefined ? {} : { model: gathered.model, gather: (batcher) => gathered.gather(batcher) };
+  return gathered === undefined ? {} : { model: gathered.model, gather: (batcher, permits) => gathered.gather(batcher, permits) };
 }
 
 /** What a failing construction or `setup` is called. */

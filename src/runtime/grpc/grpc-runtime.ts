@@ -113,11 +113,12 @@ export class GrpcRuntime implements Runtime {
   }
 
   async #stop(): Promise<void> {
-    const since = performance.now();
-    this.#engine?.beginStop();
-    this.#host?.drain();
-    await this.#engine?.stop(this.#graceMs);
-    await this.#host?.close(this.#graceMs - (performance.now() - since));
+    const until = performance.now() + this.#graceMs;
+    const leftMs = (): number => Math.max(0, until - performance.now());
+    // A call is admitted when its message is there, so the engine takes requests until those that have begun to come are in hand.
+    await this.#host?.drain(this.#graceMs);
+    await this.#engine?.stop(leftMs());
+    await this.#host?.close(leftMs());
     this.#markStopped();
   }
 
@@ -134,7 +135,7 @@ export class GrpcRuntime implements Runtime {
     const host = new GrpcHost(packages, listen, log);
     servicesFront({ engine, grpc, host }, packages);
     protoFront({ engine, grpc, host }, methods);
-    grpcHealthFront(host, messages, () => engine.status().ready);
+    grpcHealthFront(host, messages, () => !host.draining.aborted && engine.status().ready);
     reflectionFront(host, {
       services: [servicesName, "grpc.health.v1.Health", ...new Set(methods.map(({ grpcService }) => grpcService))],
       files: loaded.flatMap((proto) => proto.files),

@@ -13,6 +13,7 @@ import type {
 import { ServableError } from "../../errors.ts";
 import type { GrpcPackages } from "../../protocol/grpc/packages.ts";
 import type { Logger } from "../../service/service.ts";
+import { turnsTaken } from "../arrivals.ts";
 import { TokenFile } from "../http/tokens.ts";
 import { listenFailure, readTls } from "../address.ts";
 import { Compression } from "./compression.ts";
@@ -29,6 +30,8 @@ export type CallGate = (path: string, metadata: Metadata) => { readonly code: st
 
 /** Answers that are written get this time at least to be sent. */
 const flushMs = 1_000;
+/** Connections that the system has taken and Node has not are taken before the listener closes, one a turn. */
+const arrivingTurns = 64;
 /** Of HTTP/2, for each call: with the usual 64 KiB a large tensor waits for its reader hundreds of times. */
 const flowControlBytes = 4 * 1024 * 1024;
 
@@ -124,26 +127,33 @@ export class GrpcHost {
     return ServerCredentials.createSsl(clientCa ?? null, [{ cert_chain: cert, private_key: key }], clientCa !== undefined);
   }
 
-  /** Takes no more connections, and no more calls on those there are; calls in flight go on. */
-  drain(): void {
-    if (this.#drained !== undefined) return;
-    this.#drained = new Promise((resolve) => {
+  /**
+   * Takes no more connections, and no more calls on those there are; calls in flight go on, those too of which only the beginning has come. Resolves when
+   * they have ended, at the latest after `graceMs`.
+   */
+  async drain(graceMs: number): Promise<void> {
+    this.#drained ??= this.#drain();
+    if (!this.#listening) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)));
+    await Promise.race([this.#drained, late]);
+    clearTimeout(timer);
+  }
+
+  async #drain(): Promise<void> {
+    await turnsTaken(arrivingTurns);
+    const ended = new Promise<void>((resolve) => {
       this.#server.tryShutdown(() => {
         resolve();
       });
     });
     this.#drainer.abort();
+    return ended;
   }
 
   /** Gives calls in flight `graceMs` to end, then cuts all connections. */
   async close(graceMs: number): Promise<void> {
-    this.drain();
-    if (this.#listening) {
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, Math.max(graceMs, flushMs))));
-      await Promise.race([this.#drained, late]);
-      clearTimeout(timer);
-    }
+    await this.drain(Math.max(graceMs, flushMs));
     this.#server.forceShutdown();
     this.#tokens?.close();
   }

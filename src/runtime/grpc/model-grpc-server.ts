@@ -67,9 +67,9 @@ export class ModelGrpcServer {
     }
   }
 
-  /** Takes no more calls; those in flight go on. */
-  drain(): void {
-    this.#host?.drain();
+  /** Takes no more calls. Resolves when those in flight have ended, at the latest after `graceMs`. The plane stops after it. */
+  async drain(graceMs: number): Promise<void> {
+    await this.#host?.drain(graceMs);
   }
 
   /** Gives calls in flight the grace time to end, then cuts all connections. */

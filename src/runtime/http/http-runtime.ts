@@ -10,12 +10,12 @@ import { answerErrors, createApp, refuseUnknownPaths } from "./app.ts";
 import { elapsedMs } from "./arrival.ts";
 import { reachingOut } from "./auth-plugin.ts";
 import { answerDirectly } from "./direct-calls.ts";
+import { Connections } from "./connections.ts";
 import { docsFront, pagePaths } from "./docs-front.ts";
 import { problemAnswer } from "./exchange.ts";
 import { healthFront } from "./health-front.ts";
 import { closeListener, listen } from "./listener.ts";
 import { metricsFront } from "./metrics-front.ts";
-import { OpenAnswers } from "./open-answers.ts";
 import { originGuard } from "./origins.ts";
 import { resolveHttpOptions, type HttpRuntimeOptions, type ResolvedHttpOptions } from "./options.ts";
 import { send, serviceFront } from "./service-front.ts";
@@ -48,7 +48,7 @@ export class HttpRuntime implements Runtime {
   #engine: Engine | undefined;
   #app: FastifyInstance | undefined;
   #tokens: TokenFile | undefined;
-  readonly #answers = new OpenAnswers();
+  readonly #connections = new Connections();
   #started = false;
   #url: string | undefined;
   #stopping: Promise<void> | undefined;
@@ -124,10 +124,13 @@ export class HttpRuntime implements Runtime {
   async #stop(): Promise<void> {
     const { graceMs } = this.#resolved;
     const since = performance.now();
+    await this.#connections.arrived();
     this.#engine?.beginStop();
     if (this.#app !== undefined) closeListener(this.#app.server);
     await this.#engine?.stop(graceMs);
-    await this.#answers.flushed(Math.max(flushMs, graceMs - (performance.now() - since)));
+    const leftMs = (): number => Math.max(flushMs, graceMs - (performance.now() - since));
+    await this.#connections.flushed(leftMs());
+    if (this.#connections.areFlushed) await this.#connections.hangUp(leftMs());
     await this.#close();
     this.#markStopped();
   }
@@ -173,7 +176,7 @@ export class HttpRuntime implements Runtime {
       const tokenGuard = tokens && ((authorization?: string) => (tokens.accepts(authorization) ? undefined : tokenMissing()));
       answerDirectly(app.server, { engine, originGuard: originGuard(origins), tokenGuard });
     }
-    this.#answers.watch(app.server);
+    this.#connections.watch(app.server);
     return app;
   }
 

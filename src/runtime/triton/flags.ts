@@ -33,7 +33,7 @@ export function serverFlags(
     `--metrics-port=${ports.metrics}`,
     `--exit-timeout-secs=${Math.ceil(graceMs / 1_000)}`,
     ...(backendDirectory === undefined ? [] : [`--backend-directory=${backendDirectory}`]),
-    ...(isReal && rateLimit !== "off" ? [`--rate-limit=${rateLimit}`] : []),
+    ...(rateLimit === "off" ? [] : [`--rate-limit=${rateLimit}`]),
     ...(isReal ? [] : ["--log-format=json"]),
     ...(!isReal && options.allowUnauthenticated ? ["--allow-unauthenticated"] : []),
     // The last one of a flag that stands twice counts, so that these can say otherwise.

@@ -47,7 +47,7 @@ export interface TritonModelServerOptions {
   readonly control?: "none" | "poll" | "explicit" | undefined;
   /** With `explicit`: what is loaded at the start; `["*"]` is all. @default none */
   readonly loadModels?: readonly string[] | undefined;
-  /** Whether rate limiters of instances are heeded; this package's own server heeds none. @default "execution_count" where a replication has one, else "off" */
+  /** Whether rate limiters of instances are heeded. @default "execution_count" where a replication has one, else "off" */
   readonly rateLimit?: "off" | "execution_count" | undefined;
   /** Longest time from the start of the process until it is ready. @default 300000 */
   readonly startTimeoutMs?: number | undefined;

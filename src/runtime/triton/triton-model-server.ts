@@ -2,7 +2,6 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { OpenInferenceClient } from "../../client/open-inference/open-inference-client.ts";
 import type { EngineLogger } from "../../engine/observer.ts";
 import { RestartPolicy } from "../../engine/placement/restart-policy.ts";
 import { ServableError, messageOf } from "../../errors.ts";
@@ -10,12 +9,11 @@ import { createLogger } from "../../telemetry/logs.ts";
 import type { Runtime } from "../runtime.ts";
 import { findRepository } from "./find-repository.ts";
 import { findServer, type FoundServer } from "./find-server.ts";
-import { rateLimitOf, serverFlags } from "./flags.ts";
+import { authority, launchServer, stoppedEarly, type Running, type Setting } from "./launch-server.ts";
 import { resolveTritonOptions, type ResolvedTritonOptions, type TritonModelServerOptions } from "./options.ts";
 import { makeOwnRepository } from "./own-repository.ts";
 import { choosePorts, type ChosenPorts } from "./ports.ts";
-import { ServerOutput } from "./server-output.ts";
-import { ServerProcess, type ServerExit } from "./server-process.ts";
+import type { ServerExit } from "./server-process.ts";
 
 /** How a {@link TritonModelServer} is. */
 export interface TritonServerStatus {
@@ -30,25 +28,8 @@ export interface TritonServerStatus {
   readonly reason: string | undefined;
 }
 
-interface Running {
-  readonly process: ServerProcess;
-  readonly output: ServerOutput;
-}
-
-/** What a start has found and made, for the restarts. */
-interface Setting {
-  readonly log: EngineLogger;
-  readonly found: FoundServer;
-  readonly repository: string;
-  readonly ports: ChosenPorts;
-}
-
 /** A server that was ready for this long does not die of its start. */
 const soundMs = 10_000;
-const pollMs = 100;
-/** What a server that is still loading gets to end by itself. */
-const earlyGraceMs = 5_000;
-const pollTimeoutMs = 2_000;
 /** Between choosing a free port and its use somebody else may take it. */
 const portTries = 3;
 
@@ -170,8 +151,6 @@ export class TritonModelServer implements Runtime {
   /** What is other than was asked for is said. */
   #warnOfFallback(log: EngineLogger): void {
     log.warn({ binary: this.#resolved.binary }, "there is no tritonserver: servable's own model server serves in its place");
-    if (rateLimitOf(this.#resolved) !== "off")
-      log.warn({}, "servable's own model server heeds no rate limiters: instances run as they are free");
   }
 
   /** @returns the folder of the repository: the user's own as long as nothing is to be written into it, else a copy */
@@ -201,40 +180,14 @@ export class TritonModelServer implements Runtime {
     }
   }
 
-  /** Starts a process and waits until it is ready. What is not is killed. */
-  async #launch({ log, found, repository, ports }: Setting): Promise<Running> {
-    const { environment, startTimeoutMs, host } = this.#resolved;
-    if (this.#isStopping()) throw stoppedEarly();
-    const output = new ServerOutput(log);
-    const flags = serverFlags(this.#resolved, found.kind, repository, ports);
-    const server = new ServerProcess(
-      { file: found.file, arguments: [...found.arguments, ...flags], environment, ownFolder: this.#ownFolder },
-      output.read,
-    );
-    const running: Running = { process: server, output };
-    this.#running = running;
-    log.info({ pid: server.pid, ...ports, repository }, `starting ${found.kind}`);
-    const client = new OpenInferenceClient(`http://${authority(host, ports.http)}`, { timeoutMs: pollTimeoutMs });
-    const until = performance.now() + startTimeoutMs;
-    const startedAt = performance.now();
-    while (!(await isReady(client, this.#stop.signal))) {
-      if (this.#isStopping()) {
-        // Nothing is in flight yet.
-        await server.end(Math.min(this.#resolved.graceMs, earlyGraceMs));
-        throw stoppedEarly();
-      }
-      // One that has just ended tells why within moments.
-      if (server.exit !== undefined) throw output.startFailure(found.kind, await server.exited);
-      if (performance.now() >= until) {
-        await server.kill();
-        throw output.lateFailure(found.kind, startTimeoutMs);
-      }
-      await Promise.race([server.exited, sleep(pollMs)]);
-    }
-    if (server.exit !== undefined) throw output.startFailure(found.kind, await server.exited);
-    output.markReady();
-    log.info({ pid: server.pid, startMs: Math.round(performance.now() - startedAt) }, `${found.kind} is ready`);
-    return running;
+  #launch(setting: Setting): Promise<Running> {
+    return launchServer(setting, this.#resolved, {
+      signal: this.#stop.signal,
+      ownFolder: this.#ownFolder,
+      onStarted: (running) => {
+        this.#running = running;
+      },
+    });
   }
 
   /** Sees to it that the server lives, until it is stopped or dies again and again. */
@@ -323,22 +276,7 @@ export class TritonModelServer implements Runtime {
   }
 }
 
-/** Whether a server answers that it is ready. Whatever else happens is no. */
-async function isReady(client: OpenInferenceClient, signal: AbortSignal): Promise<boolean> {
-  return client.ready({ signal }).catch(() => false);
-}
-
-/** What stands between `//` and the path. An address that means all of a machine's is reached over the loopback. */
-function authority(host: string, port: number): string {
-  const reached = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
-  return `${reached.includes(":") ? `[${reached}]` : reached}:${port}`;
-}
-
 function asFailure(thrown: unknown): ServableError {
   if (ServableError.isInstance(thrown)) return thrown;
   return new ServableError("load_failed", `The server could not be started: ${messageOf(thrown)}`, { cause: thrown });
-}
-
-function stoppedEarly(): ServableError {
-  return new ServableError("cancelled", "The runtime was stopped before it was ready.");
 }

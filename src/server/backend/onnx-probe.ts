@@ -2,6 +2,7 @@ import { ServableError } from "../../errors.ts";
 import { Engine } from "../../engine/engine.ts";
 import type { EngineLogger } from "../../engine/observer.ts";
 import type { ModelConfig } from "../../triton/model-config.ts";
+import { modelFailure } from "../model-failure.ts";
 import { PlacedService, ProbeService, type LoadedSpecs } from "../model-service.ts";
 import { onnxPlanOf } from "../onnx-plan.ts";
 import { onnxLoaderSpec, type OnnxPlan } from "./onnx-backend.ts";
@@ -16,6 +17,8 @@ export async function probeOnnx(config: ModelConfig, place: Pick<OnnxPlan, "file
   const engine = new Engine({ services: [new PlacedService(onnxLoaderSpec(plan), { workers: 1 }, () => new ProbeService(keep))], log });
   try {
     await engine.start();
+  } catch (thrown) {
+    throw modelFailure(thrown);
   } finally {
     await engine.stop(0);
   }

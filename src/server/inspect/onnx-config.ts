@@ -52,7 +52,10 @@ export async function tritonConfigOnnxModel(file: string, options: OnnxModelConf
   }).config;
   // What starts workers is not loaded by those who only write configurations.
   const { probeOnnx } = await import("../backend/onnx-probe.ts");
-  const model = await probeOnnx(wanted, { file: absolute, folder: path.dirname(absolute) }, quietLog);
+  const model = await probeOnnx(wanted, { file: absolute, folder: path.dirname(absolute) }, quietLog).catch((thrown: unknown) => {
+    if (!ServableError.isInstance(thrown)) throw thrown;
+    throw new ServableError(thrown.code, `${file}: ${thrown.message}`, { cause: thrown });
+  });
   const isUnbatched = options.maxBatchSize === 0;
   const { config, problems } = completeModelConfig(wanted, model, { name, defaultMaxBatchSize: isUnbatched ? 0 : defaultMaxBatchSize });
   if (problems.length > 0) throw problemsError(name, problems);

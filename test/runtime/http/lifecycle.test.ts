@@ -121,6 +121,8 @@ describe("health", () => {
     const held = post(agent, `${url}/hold`, "1");
     await until(() => log.includes("begun"), "the call");
     const stopping = runtime.stop();
+    // What had come before is taken in first.
+    await until(() => runtime.status?.state === "stopping", "the end of intake");
     other.write("GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n");
     await until(() => other.received().includes("stopping"), "the answer");
     const answer = parseAnswer(other.received().slice(other.received().lastIndexOf("HTTP/1.1")));
@@ -147,7 +149,8 @@ describe("stop", () => {
     const begin = performance.now();
     const stopping = server.runtime.stop();
     expect(server.runtime.stop()).toBe(stopping);
-    expect(server.runtime.status).toMatchObject({ state: "stopping", ready: false });
+    await until(() => server.runtime.status?.state === "stopping", "the end of intake");
+    expect(server.runtime.status).toMatchObject({ ready: false });
     await expect(fetch(`${server.url}/hold`, { method: "POST", body: "1" })).rejects.toThrow();
     other.write("POST /hold HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n1");
     const answers = await other.closed;

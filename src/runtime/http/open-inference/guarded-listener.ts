@@ -2,8 +2,8 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import { ServableError } from "../../../errors.ts";
 import type { Logger } from "../../../service/service.ts";
 import { isLoopback, readTls, type AddressFlags, type TlsFiles } from "../../address.ts";
+import { Connections } from "../connections.ts";
 import { closeListener, listen } from "../listener.ts";
-import { OpenAnswers } from "../open-answers.ts";
 import { TokenFile } from "../tokens.ts";
 import { failureAnswer, plainSending, sendAnswer } from "./answer.ts";
 import { createModelApp } from "./app.ts";
@@ -38,14 +38,14 @@ export interface Mounted {
 
 /**
  * A listener on a port of its own, with tokens, TLS and CORS before its one front. It ends in two steps, between which what it serves
- * stops: `beginStop` turns new connections away, `stop` waits for what is still to be sent.
+ * stops: `drain` takes nothing new and lets what has come be answered, `stop` waits for what is still to be sent.
  */
 export class GuardedListener {
   readonly #front: Mounted;
   readonly #options: GuardedListenerOptions;
   readonly #host: string;
   readonly #port: number;
-  readonly #answers = new OpenAnswers();
+  readonly #connections = new Connections();
   #app: FastifyInstance | undefined;
   #tokens: TokenFile | undefined;
   #url: string | undefined;
@@ -73,7 +73,7 @@ export class GuardedListener {
       this.#front.logUnforeseen(thrown);
     });
     this.#app = app;
-    this.#answers.watch(app.server);
+    this.#connections.watch(app.server);
     // Before the routes: only what comes after a hook gets it.
     if (corsOrigins.length > 0) await addCors(app, corsOrigins);
     if (auth !== undefined) this.#guard(app, (this.#tokens = new TokenFile(auth.tokenFile, log)));
@@ -86,15 +86,23 @@ export class GuardedListener {
     }
   }
 
-  /** Takes no new connections. */
-  beginStop(): void {
+  /**
+   * Takes no new connections, and resolves when all that came over those there are is answered, and they are closed: at the latest after `graceMs`. What
+   * it serves still runs.
+   */
+  async drain(graceMs: number): Promise<void> {
+    const until = performance.now() + graceMs;
+    const leftMs = (): number => Math.max(0, until - performance.now());
+    await this.#connections.arrived();
     if (this.#app !== undefined) closeListener(this.#app.server);
+    await this.#connections.flushed(graceMs);
+    if (this.#connections.areFlushed) await this.#connections.hangUp(leftMs());
   }
 
   /** Lets answers be sent for so long, then cuts what is left. */
   async stop(graceMs: number): Promise<void> {
-    this.beginStop();
-    await this.#answers.flushed(graceMs);
+    if (this.#app !== undefined) closeListener(this.#app.server);
+    await this.#connections.flushed(graceMs);
     this.#app?.server.closeAllConnections();
     await this.#app?.close();
     this.#tokens?.close();

@@ -23,10 +23,13 @@ export class ModelHttpServer {
     return this.#listener.start();
   }
 
-  /** Takes no new connections, and tells those that are open to close with their next answer. The plane stops after it. */
-  beginStop(): void {
+  /**
+   * Takes no new connections, and tells those that are open to close with their next answer. Resolves when what had come is answered, at the latest
+   * after `graceMs`. The plane stops after it.
+   */
+  drain(graceMs: number): Promise<void> {
     this.#front.beginStop();
-    this.#listener.beginStop();
+    return this.#listener.drain(graceMs);
   }
 
   /** Lets answers be sent for so long, then cuts what is left. The plane has stopped before it. */

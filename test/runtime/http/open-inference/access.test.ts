@@ -133,7 +133,7 @@ describe("the end", () => {
     connection.write(`POST ${add} HTTP/1.1\r\nhost: x\r\ncontent-length: ${body.length}\r\n\r\n`);
     const model = served.plane.models.get("add");
     await until(() => model?.inside === 1);
-    served.server.beginStop();
+    void served.server.drain(5_000);
     const stopped = served.server.stop(5_000);
     connection.write(body);
     expect(await connection.closed).toMatch(/^HTTP\/1\.1 200 OK\r\n(?:.*\r\n)*connection: close\r\n(?:.*\r\n)*\r\n\{/i);
@@ -146,7 +146,7 @@ describe("the end", () => {
     using connection = await openRaw(served.port);
     connection.write("GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n");
     await until(() => connection.received().includes("200 OK"));
-    served.server.beginStop();
+    void served.server.drain(5_000);
     connection.write("GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n");
     expect(await connection.closed).toContain("HTTP/1.1 503 Service Unavailable");
     await served.server.stop(100);

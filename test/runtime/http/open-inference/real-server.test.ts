@@ -43,7 +43,7 @@ beforeAll(async () => {
   await server.start();
 });
 afterAll(async () => {
-  server.beginStop();
+  await server.drain(1_000);
   await plane.stop(1_000);
   await server.stop(1_000);
   await rm(folder, { recursive: true, force: true });

@@ -1,6 +1,6 @@
-/** The model that the checks of this package's runtime run. */
-import { TritonModelConfig, TritonTensor } from "servable/triton";
-import { writeOnnx } from "../support/onnx-writer.ts";
+/** A model that gives the sum and the difference of rows, and the ways to it through a Triton. */
+import { SpecsTritonModel, Tensor, TritonModel, TritonModelConfig, TritonTensor } from "servable/triton";
+import { writeOnnx } from "./onnx-writer.ts";
 
 const value = (name: string) => ({ name, dataType: "FP32", shape: ["n", 2] }) as const;
 /** Its configuration. */
@@ -22,4 +22,15 @@ export const addSub: Uint8Array = writeOnnx({
     { op: "Add", inputs: ["a", "b"], outputs: ["sum"] },
     { op: "Sub", inputs: ["a", "b"], outputs: ["difference"] },
   ],
+});
+
+/** One row for each input, and what they come to. */
+export const addSubExample = { a: Tensor.from("FP32", [[1, 2]]), b: Tensor.from("FP32", [[3, 5]]) };
+export const addSubAnswer = { sum: [[4, 7]], difference: [[-2, -3]] };
+
+/** All that a model in a server can be reached by. */
+export const addSubModels = (url: () => string): Readonly<Record<string, () => Promise<TritonModel> | TritonModel>> => ({
+  TritonModel: () => TritonModel.connect(url(), "add_sub"),
+  "SpecsTritonModel, by the server's configuration": () => SpecsTritonModel.connect(url(), "add_sub"),
+  "SpecsTritonModel, by a configuration": () => new SpecsTritonModel(url(), addSubConfig),
 });
