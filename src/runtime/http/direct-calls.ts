@@ -6,7 +6,7 @@ import type { HttpAnswer } from "./call.ts";
 import { answerCall, problemAnswer } from "./exchange.ts";
 import { requestIdOf } from "./head.ts";
 import { sendDirectly } from "./direct-answer.ts";
-import { restBytesOf } from "./node-body.ts";
+import { restBytes, restBytesOf } from "./node-body.ts";
 import { NodeCall } from "./node-call.ts";
 import type { OriginGuard } from "./origins.ts";
 
@@ -42,6 +42,7 @@ function answer(options: DirectCallOptions, definition: AnyServiceDefinition, me
   const { engine, originGuard, tokenGuard } = options;
   const { headers } = message;
   const requestId = requestIdOf(headers["x-request-id"]);
+  const strange = tokenGuard?.(headers.authorization);
   const send = (settled: HttpAnswer): void => {
     try {
       sendDirectly(message, response, settled, {
@@ -49,13 +50,13 @@ function answer(options: DirectCallOptions, definition: AnyServiceDefinition, me
         // A client that keeps its connection would hold up the stop, or be cut off in its next request. RFC 9110 section 15.5.9: the rest of
         // a body that came too slowly is not waited for.
         last: engine.state === "stopping" || settled.status === 408,
-        maxRestBytes: restBytesOf(engine.policy(definition.name).maxBodyBytes),
+        // What a service takes is not for strangers to try out.
+        maxRestBytes: strange === undefined ? restBytesOf(engine.policy(definition.name).maxBodyBytes) : restBytes,
       });
     } catch {
       response.destroy();
     }
   };
-  const strange = tokenGuard?.(headers.authorization);
   const foreign = strange === undefined ? originGuard?.(headers) : undefined;
   const refused = strange ?? foreign;
   if (refused === undefined) {

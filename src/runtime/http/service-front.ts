@@ -6,7 +6,7 @@ import type { AnyServiceDefinition } from "../../service/definition.ts";
 import { elapsedMs } from "./arrival.ts";
 import type { Deliver, HttpAnswer, HttpCall } from "./call.ts";
 import { answerBatchCall, answerCall, problemAnswer } from "./exchange.ts";
-import { discardRest, restBytesOf } from "./node-body.ts";
+import { discardRest, restBytes, restBytesOf } from "./node-body.ts";
 import { NodeCall } from "./node-call.ts";
 import { originGuard } from "./origins.ts";
 
@@ -135,8 +135,6 @@ function asError(thrown: unknown): Error {
   if (thrown instanceof Error) return thrown;
   return Object.assign(new Error(messageOf(thrown), { cause: thrown }), typeof thrown === "object" ? thrown : undefined);
 }
-
-const restBytes = 16 * 1024 * 1024;
 
 /**
  * Sends an answer; a stream ends when the client goes away.
