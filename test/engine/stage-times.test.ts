@@ -77,7 +77,7 @@ describe("the times of a request", () => {
     ["a class", Outer, "/outer"],
     ["an object with a state", outerObject, "/outer-object"],
   ])("whose service (%s) calls another one have that as a part of its own time, told once", async (_what, service, path) => {
-    const event = await eventOf(service as never, path);
+    const event = await eventOf(service, path);
     const [call, ...others] = stagesOf(event, "call");
     expect(others).toEqual([]);
     const [inside] = stagesOf(event, "inside");

@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
+import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { ImageHandler, MultipartHandler, defineService } from "servable";
@@ -275,6 +275,12 @@ describe("servable serve", () => {
     await writeFile(join(folder, "not-there.mjs"), `import "./nowhere.mjs";\n${service("x")}`);
     await writeFile(join(folder, "not-exported.mjs"), service("x").replace("{ defineService }", "{ defineServise as defineService }"));
     await writeFile(join(folder, "no-package.mjs"), `import "no-such-package-anywhere";\n${service("x")}`);
+    // Without a package.json of its own that says module, TypeScript becomes CommonJS.
+    const common = join(folder, "common");
+    await mkdir(join(common, "node_modules"), { recursive: true });
+    await symlink(root, join(common, "node_modules/servable"));
+    await writeFile(join(common, "package.json"), '{"name":"common"}');
+    await writeFile(join(common, "common.ts"), service("x").replace("{ defineService }", "{ defineServise as defineService }"));
     await writeFile(join(folder, "deep.mjs"), `import "./not-there.mjs";\n${service("x")}`);
     await writeFile(join(folder, "undeclared.ts"), `${service("x")}export const y = defineServise({ name: "y", call: () => 1 });\n`);
     await writeFile(join(folder, "misspelt.ts"), service("x").replace("{ defineService }", "{ defineServise as defineService }"));
@@ -317,6 +323,11 @@ describe("servable serve", () => {
       /deep\.mjs could not be loaded: \.\/not-there\.mjs imports \.\/nowhere\.mjs/,
     ],
     ["a name that nobody has declared", ["undeclared.ts"], /undeclared\.ts could not be loaded: defineServise is not defined \(line 3\)/],
+    [
+      "a misspelt import of a name, in TypeScript that becomes CommonJS",
+      ["common/common.ts"],
+      /common\.ts could not be loaded: what it imports from 'servable' as 'defineServise' is not there.*; did you mean 'defineService'\?/,
+    ],
     [
       "a misspelt import of a name, in TypeScript",
       ["misspelt.ts"],
