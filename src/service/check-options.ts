@@ -64,7 +64,9 @@ export function checkMediaTypes(service: string, handlers: readonly (RequestHand
         `A handler of service '${service}' names no media type: give it mediaTypes: ["text/csv"], say.`,
       );
     }
-    const odd = (mediaTypes as readonly unknown[]).find((mediaType) => typeof mediaType !== "string" || !/^[!-~]+\/[ -~]*[!-~]$/.test(mediaType));
+    const odd = (mediaTypes as readonly unknown[]).find(
+      (mediaType) => typeof mediaType !== "string" || !/^[!-~]+\/[ -~]*[!-~]$/.test(mediaType),
+    );
     if (odd === undefined) continue;
     throw new ServableError(
       "invalid_config",
