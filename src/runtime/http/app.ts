@@ -11,7 +11,7 @@ import { elapsedMs, noteArrival } from "./arrival.ts";
 import { problemAnswer } from "./exchange.ts";
 import { requestIdOf } from "./head.ts";
 import { foreignProblem, foreignStatus } from "./foreign-problem.ts";
-import { send } from "./service-front.ts";
+import { sendFrom } from "./service-front.ts";
 
 const headersTimeoutMs = 10_000;
 const idleTimeoutMs = 72_000;
@@ -79,7 +79,7 @@ export function refuseUnknownPaths(scope: FastifyInstance, engine: Engine): void
   const refuse = (request: FastifyRequest, reply: FastifyReply): void => {
     const error = unknownPath(engine, request);
     engine.refused(request.id, undefined, error, elapsedMs(request, reply));
-    send(reply, problemAnswer(error, request.id));
+    sendFrom(engine, reply, problemAnswer(error, request.id));
   };
   try {
     scope.setNotFoundHandler(refuse);
@@ -100,7 +100,7 @@ function answerError(engine: Engine, thrown: unknown, request: FastifyRequest, r
   const answer = problemAnswer(error, request.id, status);
   // Such as a rate limiter's retry-after: whoever refused knows better.
   const headers = Object.fromEntries(Object.entries(answer.headers).filter(([name]) => name === "content-type" || !reply.hasHeader(name)));
-  send(reply, { ...answer, headers });
+  sendFrom(engine, reply, { ...answer, headers });
 }
 
 /** Answers what is not HTTP at all; there is no request yet, so it is written by hand. */

@@ -90,9 +90,7 @@ export function route(app: FastifyInstance, engine: Engine, { method, url, defin
   const maxRestBytes = definition && restBytesOf(engine.policy(definition.name).maxBodyBytes);
   const deliver = (reply: FastifyReply, settled: HttpAnswer): void => {
     try {
-      // A client that keeps its connection would hold up the stop, or be cut off in its next request.
-      if (engine.state === "stopping") reply.header("connection", "close");
-      send(reply, settled, maxRestBytes);
+      sendFrom(engine, reply, settled, maxRestBytes);
     } catch {
       reply.raw.destroy();
     }
@@ -121,7 +119,7 @@ export function route(app: FastifyInstance, engine: Engine, { method, url, defin
       const path = request.routeOptions.url ?? url;
       const error = new ServableError("method_not_allowed", `${path} takes ${method}, not ${request.method}.`, { details: { allow } });
       engine.refused(request.id, definition?.name, error, elapsedMs(request, reply));
-      send(reply, problemAnswer(error, request.id), maxRestBytes);
+      sendFrom(engine, reply, problemAnswer(error, request.id), maxRestBytes);
     },
   });
 }
@@ -137,17 +135,18 @@ function asError(thrown: unknown): Error {
 }
 
 /**
- * Sends an answer; a stream ends when the client goes away.
+ * Sends an answer, the last one on its connection where the engine stops; a stream ends when the client goes away.
  *
  * @param maxRestBytes - how much of the request's body, where it is not read, is thrown away so that the sender gets to read the answer;
  * default 16 MiB
  */
-export function send(reply: FastifyReply, answer: HttpAnswer, maxRestBytes: number = restBytes): void {
+export function sendFrom(engine: Engine, reply: FastifyReply, answer: HttpAnswer, maxRestBytes: number = restBytes): void {
   const { status, headers, body } = answer;
   const { id, raw: message } = reply.request;
   reply.code(status).headers(headers).header("x-request-id", id);
-  // RFC 9110 section 15.5.9: the rest of that body is not waited for.
-  if (status === 408) reply.header("connection", "close");
+  // A client that keeps its connection would hold up the stop, or be cut off in its next request. RFC 9110 section 15.5.9: the rest of a
+  // body that came too slowly is not waited for.
+  if (engine.state === "stopping" || status === 408) reply.header("connection", "close");
   if (typeof body === "string" || body instanceof Uint8Array) {
     if (!message.complete) discardRest(message, maxRestBytes);
     reply.send(body);

@@ -146,4 +146,34 @@ describe.each(lanes)("%s", (_lane, options) => {
     const answer = parseAnswer(await connection.closed);
     expect([answer.status, await answer.text()]).toEqual([200, "1"]);
   });
+
+  test("each answer is the last one on its connection while the server stops, refusals and strangers' included", async () => {
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const hold = defineService({ name: "hold", call: () => held.then(() => "held") });
+    const server = await serve([hold], { ...options, graceMs: 60_000, auth: { tokenFile } });
+    const token = "authorization: Bearer token\r\n";
+    const requests: readonly (readonly [string, number])[] = [
+      [post("/hold", "1"), 401],
+      [post("/hold", "1", token), 503],
+      [post("/hold/batch", "[]", token), 503],
+      [post("/nobody", "1", token), 404],
+      [post("/hold", "1", token).replace("POST", "PUT"), 405],
+      ["GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n", 503],
+      ["GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n", 401],
+    ];
+    const connections = await Promise.all(requests.map(() => openRaw(server.port)));
+    using running = await openRaw(server.port);
+    running.write(post("/hold", "1", token));
+    await until(() => server.runtime.status?.services.hold?.running === 1, "the call");
+    const stopped = server.runtime.stop();
+    for (const [index, [request, status]] of requests.entries()) {
+      connections[index]?.write(request);
+      const answer = parseAnswer((await connections[index]?.closed) ?? "");
+      expect([request, answer.status, answer.headers.get("connection")]).toEqual([request, status, "close"]);
+    }
+    release();
+    expect(await parseAnswer(await running.closed).json()).toBe("held");
+    await stopped;
+  });
 });
