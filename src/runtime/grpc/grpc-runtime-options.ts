@@ -1,4 +1,4 @@
-import type { ServiceSource } from "../../engine/engine.ts";
+import type { ServiceSource } from "../../engine/service-source.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
 import type { KeysOf } from "../../known-keys.ts";
 import type { GrpcListenOptions } from "./options.ts";

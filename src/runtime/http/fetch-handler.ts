@@ -1,6 +1,6 @@
 import { ServableError } from "../../errors.ts";
-import type { ServiceSource } from "../../engine/engine.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
+import type { ServiceSource } from "../../engine/service-source.ts";
 import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import type { BodySource, HttpAnswer, HttpCall } from "./call.ts";
 import { answerBatchCall, answerCall, problemAnswer, tooLarge } from "./exchange.ts";

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyPluginCallback } from "fastify";
 import { ServableError } from "../../errors.ts";
-import type { ServiceSource } from "../../engine/engine.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
+import type { ServiceSource } from "../../engine/service-source.ts";
 import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import { isLoopback } from "../address.ts";
 

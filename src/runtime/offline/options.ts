@@ -1,8 +1,8 @@
 import type { Writable } from "node:stream";
 import { ServableError } from "../../errors.ts";
-import { isEntry, type ServiceEntry, type ServiceSource } from "../../engine/engine.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
 import { resolvePolicy } from "../../engine/policy.ts";
+import { isEntry, type ServiceEntry, type ServiceSource } from "../../engine/service-source.ts";
 import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import type { AnyServiceDefinition, ServicePolicy } from "../../service/definition.ts";
 
