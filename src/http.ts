@@ -18,7 +18,8 @@ export {
 } from "./runtime/http/open-inference/model-metrics.ts";
 export type { TlsFiles } from "./runtime/address.ts";
 export type { Runtime } from "./runtime/runtime.ts";
-export type { ServiceEntry, ServiceSource, EngineStatus, EngineState } from "./engine/engine.ts";
+export type { EngineStatus, EngineState } from "./engine/engine.ts";
+export type { ServiceEntry, ServiceSource } from "./engine/service-source.ts";
 export type { BatchRunEvent, EngineLogger, Observer, RequestEvent, WorkerEvent } from "./engine/observer.ts";
 export type { BatchEvent, LeaveReason } from "./engine/batching/dynamic-batcher.ts";
 export type { PlacementStatus } from "./engine/placement/placement.ts";

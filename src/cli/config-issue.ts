@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import { formatPath } from "../errors.ts";
+import { nearestKey } from "../known-keys.ts";
 import type { ConfigFile, ConfigPath } from "./config-file.ts";
 
 /** The keys of each object of the file, by its path; `[]` stands for any index. */
@@ -32,33 +33,6 @@ function describeKey(path: ConfigPath, key: string, file: ConfigFile, known: Kno
         ? `did you mean ${elsewhere === "" ? key : `${elsewhere}.${key}`}?`
         : `known there: ${here.join(", ")}.`;
   return `${file.positionOfKey(path, key)}: there is no key ${wrong}; ${hint}`;
-}
-
-/** The key that was probably meant; undefined where none is near. */
-export function nearestKey(key: string, candidates: readonly string[]): string | undefined {
-  const plain = (text: string): string => text.toLowerCase().replaceAll(/[-_ ]/g, "");
-  const mostEdits = Math.max(1, Math.floor(key.length / 3));
-  const ranked = candidates
-    .map((candidate) => ({ candidate, edits: editDistance(plain(key), plain(candidate)) }))
-    .filter(({ edits }) => edits <= mostEdits)
-    .sort((a, b) => a.edits - b.edits);
-  return ranked[0]?.candidate;
-}
-
-/** How many letters must change, or change places, to make one word of the other (optimal string alignment). */
-function editDistance(a: string, b: string): number {
-  const rows = [Array.from({ length: b.length + 1 }, (_, index) => index)];
-  const at = (i: number, j: number): number => rows[i]?.[j] ?? Infinity;
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    rows.push(row);
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = at(i - 1, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      const isSwap = a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
-      row.push(Math.min(replaced, at(i - 1, j) + 1, at(i, j - 1) + 1, isSwap ? at(i - 2, j - 2) + 1 : Infinity));
-    }
-  }
-  return at(a.length, b.length);
 }
 
 function valueAt(value: unknown, path: ConfigPath): unknown {

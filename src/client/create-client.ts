@@ -1,3 +1,4 @@
+import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 import type { Answer } from "./answer.ts";
 import { readBatch } from "./batch.ts";
 import { CallClock } from "./call-clock.ts";
@@ -15,6 +16,7 @@ interface Method {
 
 // With a `then`, `await client` would call a service; with a `toJSON`, so would writing the client to a log.
 const notServices: ReadonlySet<string> = new Set(["then", "toJSON"]);
+const keys = { token: true, headers: true, fetch: true, timeoutMs: true, retries: true } satisfies KeysOf<ClientOptions>;
 const serviceName = /^[A-Za-z][\w-]*$/;
 
 /**
@@ -62,6 +64,7 @@ const serviceName = /^[A-Za-z][\w-]*$/;
  * ```
  */
 export function createClient<T>(url: string | URL, options: ClientOptions = {}): Client<T> {
+  refuseUnknownKeys(options, keys, "createClient");
   const client = resolveClient(url, options);
   const methods = new Map<string, Method>();
   const handler: ProxyHandler<object> = {

@@ -1,6 +1,6 @@
 import { ServableError } from "../errors.ts";
+import { checkPolicyKeys } from "../service/check-options.ts";
 import type { AnyServiceDefinition, Placement, ServicePolicy } from "../service/definition.ts";
-
 import { resolveBatchPolicy, type ResolvedBatchPolicy } from "./batching/batch-policy.ts";
 
 /** A {@link ServicePolicy} with every default filled in. */
@@ -35,6 +35,7 @@ const placements: readonly string[] = ["inline", "thread", "process"] satisfies 
  */
 export function resolvePolicy(definition: AnyServiceDefinition, override: ServicePolicy = {}): ResolvedPolicy {
   const own = definition.policy;
+  checkPolicyKeys(override, `Service '${definition.name}'`);
   const placement = override.placement ?? own.placement;
   if (placement !== undefined && !placements.includes(placement)) {
     throw new ServableError(

@@ -1,4 +1,4 @@
-import { toCallContext } from "./call-context.ts";
+import { CallContext, toCallContext } from "./call-context.ts";
 import { promiseOrStream } from "./chain.ts";
 import { callChecked } from "./checked-call.ts";
 import type { AnyServiceDefinition } from "./definition.ts";
@@ -16,7 +16,9 @@ export function callBare(definition: AnyServiceDefinition, argument: unknown, co
     // A setup that failed is tried again at the next call.
     instance.catch(() => instances.delete(definition));
   }
-  return promiseOrStream(instance.then((service) => callChecked(service, definition, argument, callContext)));
+  // A call that a service makes with its own context is a part of its own time: told beside it, it would count twice.
+  const isNested = context instanceof CallContext;
+  return promiseOrStream(instance.then((service) => callChecked(service, definition, argument, callContext, !isNested)));
 }
 
 async function prepare(definition: AnyServiceDefinition, context: ServiceContext): Promise<Service> {

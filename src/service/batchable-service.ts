@@ -3,6 +3,7 @@ import type { NamedArrays } from "../tensor/named-arrays.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { BatchedModel } from "./batched-model.ts";
 import type { AnyBatcher, Batcher } from "./batcher.ts";
+import { checkInfoKeys } from "./check-options.ts";
 import { makeDefinition } from "./define-service.ts";
 import type { CallInput, CallOutput, RequestOption, ResponseOption, SchemaOption, StreamableSchemaOption } from "./inference.ts";
 import type { ModelLoader } from "./model-loader.ts";
@@ -83,6 +84,7 @@ export function defineBatchable<
   P extends ResponseOption = undefined,
   B extends Tensor | NamedArrays = NamedArrays,
 >(options: DefineBatchableOptions<N, S, T, Q, P, B>): ModelServiceDefinition<N, S, T, Q, P> {
+  checkInfoKeys(options, ["batch", "unbatch", "rows", "key", "fresh", "priority"]);
   const { model, ...info } = options;
   return makeDefinition({ ...info, model: true, loadModel: model }, () => new BatchableService(options, model, options));
 }

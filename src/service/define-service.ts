@@ -1,6 +1,7 @@
 import { ServableError } from "../errors.ts";
 import { callBare } from "./bare-call.ts";
 import { StateContext } from "./call-context.ts";
+import { checkInfoKeys, checkMediaTypes } from "./check-options.ts";
 import {
   brand,
   isDefinition,
@@ -79,6 +80,7 @@ export function defineService<
   if (typeof options.call !== "function") {
     throw new ServableError("invalid_config", `Service '${options.name}' has no \`call\` function.`);
   }
+  checkInfoKeys(options, ["setup", "call", "close"]);
   class FunctionService extends Service<CallInput<S, Q>, ItemOf<R>> {
     #state: State | undefined;
     override async setup(context: SetupContext): Promise<void> {
@@ -134,6 +136,8 @@ export function makeDefinition<N extends string, I, O, W extends ClientTypes>(
   if (inputStream && info.request !== undefined) {
     throw new ServableError("invalid_config", `Service '${name}' takes a stream of JSON items, so it can't have request handlers.`);
   }
+  const response = listOf(info.response) ?? [new JsonHandler()];
+  checkMediaTypes(name, [...request, ...response]);
   const definition: ServiceDefinition<N, I, O, W> = brand({
     name,
     description: info.description,
@@ -142,7 +146,7 @@ export function makeDefinition<N extends string, I, O, W extends ClientTypes>(
     inputStream,
     outputStream: isAsyncGeneratorFunction(call) ? true : undefined,
     request,
-    response: listOf(info.response) ?? [new JsonHandler()],
+    response,
     validateOutput: info.validateOutput ?? true,
     inputJsonSchema: jsonSchemaOf(inputSchema, "input", info.jsonSchema?.input),
     outputJsonSchema: jsonSchemaOf(output, "output", info.jsonSchema?.output),
@@ -168,6 +172,7 @@ export function definitionOf(exported: unknown, args: readonly unknown[] = [], e
   if (isDefinition(exported)) return exported;
   if (!isServiceClass(exported)) return undefined;
   const info = (exported as { definition?: Partial<ServiceInfo> }).definition ?? {};
+  checkInfoKeys({ name: exported.name, ...info }, []);
   const fallback = exported.name || exportName;
   const name = info.name ?? fallback.charAt(0).toLowerCase() + fallback.slice(1);
   return makeDefinition({ ...info, name }, () => new exported(...(args as never[])), Reflect.get(exported.prototype as object, "call"));

@@ -3,6 +3,7 @@ import type { NamedArrays } from "../tensor/named-arrays.ts";
 import { namedArraysBatcher } from "./array-batchers.ts";
 import { BatchedModel } from "./batched-model.ts";
 import type { Batcher } from "./batcher.ts";
+import { checkInfoKeys } from "./check-options.ts";
 import { makeDefinition } from "./define-service.ts";
 import { callContextOf } from "./call-context.ts";
 import { isThenable } from "./chain.ts";
@@ -187,6 +188,7 @@ export function defineInference<
   Q extends RequestOption = undefined,
   P extends ResponseOption = undefined,
 >(options: DefineInferenceOptions<N, S, T, Q, P>): ModelServiceDefinition<N, S, T, Q, P> {
+  checkInfoKeys(options, ["preprocess", "postprocess", "batcher", "priority"]);
   const { model, ...info } = options;
   return makeDefinition({ ...info, model: true, loadModel: model }, () => new InferenceService(options, model, options));
 }

@@ -5,6 +5,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { ServableError, messageOf, type JsonValue } from "../errors.ts";
 import { definitionOf } from "./define-service.ts";
 import { isDefinition, type AnyServiceDefinition } from "./definition.ts";
+import { firstLine, loadFailureReason } from "./load-failure.ts";
 import { isService, isServiceClass, type Service } from "./service.ts";
 import { PipelineService } from "./pipeline-service.ts";
 import { registerTypeScript } from "./typescript.ts";
@@ -99,7 +100,7 @@ export class ServiceLoader implements Loader<Service> {
       made = (exported as (...args: readonly JsonValue[]) => unknown)(...args);
     } catch (thrown) {
       if (ServableError.isInstance(thrown)) throw thrown;
-      throw new ServableError("load_failed", `Function '${name}' of ${shown} failed: ${firstLine(thrown)}`, { cause: thrown });
+      throw new ServableError("load_failed", `Function '${name}' of ${shown} failed: ${firstLine(messageOf(thrown))}`, { cause: thrown });
     }
     return definitionOf(made, [], name);
   }
@@ -181,7 +182,7 @@ export async function importFile(url: string, shown: string): Promise<Readonly<R
     // Imported, CommonJS in TypeScript could not require ES modules, this package among them.
     return (path.endsWith(".cts") ? createRequire(url)(path) : await import(url)) as Readonly<Record<string, unknown>>;
   } catch (thrown) {
-    throw new ServableError("load_failed", `${shown} could not be loaded: ${firstLine(thrown)}`, { cause: thrown });
+    throw new ServableError("load_failed", `${shown} could not be loaded: ${await loadFailureReason(thrown, path)}`, { cause: thrown });
   }
 }
 
@@ -191,12 +192,4 @@ function flattenCommonJs(module: Readonly<Record<string, unknown>>): Readonly<Re
   if (typeof whole !== "object" || whole === null || isDefinition(whole)) return module;
   const { default: _default, "module.exports": _exports, ...named } = module;
   return { ...(whole as Readonly<Record<string, unknown>>), ...named };
-}
-
-function firstLine(thrown: unknown): string {
-  const lines = messageOf(thrown).split("\n");
-  const useful = lines.find((line) => line.trim() !== "" && !line.startsWith("Transform failed")) ?? "it threw nothing that says why";
-  // esbuild writes `<path>:3:5: ERROR: …`; the path is told already.
-  const [, line, column, text] = /^.*?:(\d+):(\d+): ERROR: (.*)$/.exec(useful) ?? [];
-  return text === undefined ? useful.trim() : `line ${line ?? ""}, column ${column ?? ""}: ${text}`;
 }

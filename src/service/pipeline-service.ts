@@ -1,6 +1,7 @@
 import { ServableError } from "../errors.ts";
 import { toCallContext } from "./call-context.ts";
 import { callChecked } from "./checked-call.ts";
+import { checkInfoKeys } from "./check-options.ts";
 import { definitionOf, makeDefinition } from "./define-service.ts";
 import type { AnyServiceDefinition, ServiceDefinition, ServiceInfo } from "./definition.ts";
 import type { CallInput, RequestOption, ResponseOption, SchemaOption, StreamableSchemaOption, WireOf } from "./inference.ts";
@@ -184,6 +185,7 @@ export function definePipeline<
   PipelineOutput<L>,
   WireOf<S, T, Q, P, unknown extends CallInput<S, Q> ? PipelineInput<L> : CallInput<S, Q>, StepResult<LastOf<L>>>
 > {
+  checkInfoKeys(options, ["steps"]);
   const definitions = definitionsOf(options.steps);
   const [first, last] = [definitions[0], definitions.at(-1)];
   const inputOfFirst = first?.inputStream === true && first.input !== undefined ? streamOf(first.input) : first?.input;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
-import type { ServiceEntry } from "../engine/engine.ts";
+import type { ServiceEntry } from "../engine/service-source.ts";
 import { ServableError, type ErrorCode } from "../errors.ts";
 import { defineService } from "../service/define-service.ts";
 import type { ContractCase } from "./contract.ts";

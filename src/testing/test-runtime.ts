@@ -1,7 +1,7 @@
 import { createClient } from "../client/create-client.ts";
 import type { Client } from "../client/client-types.ts";
 import type { CallOptions } from "../client/options.ts";
-import type { ServiceEntry } from "../engine/engine.ts";
+import type { ServiceEntry } from "../engine/service-source.ts";
 import type { Observer } from "../engine/observer.ts";
 import { fetchHandler, type FetchHandler } from "../runtime/http/fetch-handler.ts";
 import type { Runtime } from "../runtime/runtime.ts";

@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { nearestKey } from "../../src/cli/config-issue.ts";
+import { nearestKey } from "../../src/known-keys.ts";
 import { readConfig } from "../../src/cli/config.ts";
 import { makeFolder, removeFolder } from "./support.ts";
 

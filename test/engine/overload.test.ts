@@ -1,4 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import { Engine } from "../../src/engine/engine.ts";
 import { type ServableError } from "../../src/errors.ts";
@@ -113,4 +115,44 @@ test("one answer is not refused for the streams that others read for long", asyn
   admitted.cancel();
   await Promise.all(busy);
   await engine.stop(1_000);
+});
+
+test("what is refused leaves nothing in memory", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const busy = defineService({
+    name: "busy",
+    policy: { concurrency: 1, queue: 10, deadlineMs: 60_000 },
+    call: async (x) => {
+      await pause(1);
+      return x;
+    },
+  });
+  const engine = new Engine({ services: [busy], log: keepLog() });
+  await engine.start();
+  const flood = async (rounds: number): Promise<number> => {
+    let refused = 0;
+    for (let round = 0; round < rounds; round += 1) {
+      const taken: Promise<unknown>[] = [];
+      for (let index = 0; index < 1_000; index += 1) {
+        try {
+          taken.push(engine.admit("busy").run(request));
+        } catch (thrown) {
+          expect((thrown as ServableError).code).toBe("overloaded");
+          refused += 1;
+        }
+      }
+      await Promise.all(taken);
+    }
+    collect();
+    return refused;
+  };
+  await flood(5);
+  const before = process.memoryUsage().heapUsed;
+  const refused = await flood(50);
+  const grownBytes = process.memoryUsage().heapUsed - before;
+  await engine.stop(1_000);
+  expect(refused).toBeGreaterThan(45_000);
+  // A hundred bytes each would be 5 MB.
+  expect(grownBytes).toBeLessThan(2_000_000);
 });

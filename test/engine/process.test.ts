@@ -153,6 +153,37 @@ describe("a call that will not stop", () => {
     expect(await pidOf(server.post("/trouble"))).toBeGreaterThan(0);
   });
 
+  test("is ended also where one waits behind it that has the place of one before it", async () => {
+    await using seeing = await start("trouble", { killAfterMs: 100 });
+    const { server } = seeing;
+    const first = server.post("/trouble", '"busy"');
+    await until(() => server.runtime.status?.services.trouble?.running === 1, "the first");
+    // It begins when the first has ended, so that nothing says it has begun beside another.
+    const stuck = server.post("/trouble", '"hang"', { "x-timeout-ms": "1500" });
+    await until(() => server.runtime.status?.services.trouble?.running === 2, "the one that hangs");
+    expect((await first).status).toBe(200);
+    const behind = server.post("/trouble");
+    await problemOf(await stuck, 504, "deadline_exceeded");
+    // It would wait for its own deadline, of 30 s, and get that.
+    await problemOf(await behind, 500, "worker_crashed");
+    expect(await pidOf(server.post("/trouble"))).toBeGreaterThan(0);
+  });
+
+  test("is not ended where one that came before it, and after others that have gone, is wanted", async () => {
+    await using seeing = await start("work", { killAfterMs: 20 });
+    const { server, changes } = seeing;
+    const short = [server.post("/work", "100"), server.post("/work", "150")];
+    await until(() => server.runtime.status?.services.work?.running === 2, "the first two");
+    const wanted = pidOf(server.post("/work", "1000"));
+    await until(() => server.runtime.status?.services.work?.running === 3, "the one that is wanted");
+    for (const call of short) expect((await call).status).toBe(200);
+    // They take the places of the first two.
+    const given = [1, 2].map(() => server.post("/work", "600", { "x-timeout-ms": "100" }));
+    for (const call of given) await problemOf(await call, 504, "deadline_exceeded");
+    expect(await wanted).toBe(await pidOf(server.post("/work", "1")));
+    expect(changes.map(({ change }) => change)).toEqual(["ready"]);
+  });
+
   test("but waits without holding the process ends with it, too", async () => {
     await using seeing = await start("trouble", { killAfterMs: 50 });
     const { server } = seeing;

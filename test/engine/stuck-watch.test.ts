@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { RemoteStream } from "../../src/engine/placement/remote-stream.ts";
 import { StuckWatch, type WatchedCall } from "../../src/engine/placement/stuck-watch.ts";
+import { Slots } from "../../src/engine/slots.ts";
 import { ServableError } from "../../src/errors.ts";
 import { CallContext } from "../../src/service/call-context.ts";
 
 interface Call extends WatchedCall {
-  readonly id: number;
   stream: RemoteStream | undefined;
   begun: boolean;
 }
@@ -14,7 +14,8 @@ interface Call extends WatchedCall {
 class Bench {
   readonly killed: string[] = [];
   unblocked = 0;
-  readonly #calls = new Map<number, Call>();
+  readonly #calls = new Slots<Call>();
+  readonly #ids = new Map<Call, number>();
   readonly watch: StuckWatch;
 
   constructor() {
@@ -22,9 +23,8 @@ class Bench {
     this.watch = new StuckWatch({ calls: this.#calls, killAfterMs: 100, kill, onUnblocked: () => (this.unblocked += 1) });
   }
   add(): Call {
-    const id = this.#calls.size + 1;
-    const call: Call = { id, context: new CallContext(), stream: undefined, begun: false, untold: false };
-    this.#calls.set(id, call);
+    const call: Call = { context: new CallContext(), stream: undefined, begun: false, untold: false };
+    this.#ids.set(call, this.#calls.add(call));
     return call;
   }
   begin(call: Call): void {
@@ -36,7 +36,7 @@ class Bench {
     this.watch.gaveUp(call);
   }
   end(call: Call): void {
-    this.#calls.delete(call.id);
+    this.#calls.delete(this.#ids.get(call) ?? 0);
     this.watch.ended(call);
   }
 }
@@ -61,6 +61,15 @@ describe("a worker is killed", () => {
     const call = bench.add();
     bench.add();
     bench.giveUp(call);
+    vi.advanceTimersByTime(100);
+    expect(bench.killed).toHaveLength(1);
+  });
+
+  test("also where one came after it that has the place of one before it", () => {
+    const [first, stuck] = [bench.add(), bench.add()];
+    bench.end(first);
+    bench.add();
+    bench.giveUp(stuck);
     vi.advanceTimersByTime(100);
     expect(bench.killed).toHaveLength(1);
   });
@@ -108,6 +117,17 @@ describe("a worker is left alone", () => {
   test("when one that waits was given up, and the one that runs was not", () => {
     bench.add();
     bench.giveUp(bench.add());
+    vi.advanceTimersByTime(1_000);
+    expect(bench.killed).toEqual([]);
+  });
+
+  test("when one that has come before is wanted, though others have come and gone meanwhile", () => {
+    const [gone, wanted, another] = [bench.add(), bench.add(), bench.add()];
+    bench.begin(wanted);
+    bench.end(gone);
+    bench.end(another);
+    const late = [bench.add(), bench.add()];
+    for (const call of late) bench.giveUp(call);
     vi.advanceTimersByTime(1_000);
     expect(bench.killed).toEqual([]);
   });

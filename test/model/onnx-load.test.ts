@@ -80,6 +80,24 @@ describe("what can't be loaded says why in one line, without the path of the fil
     await expect(loadOnnxModel(join(folder, "none.onnx"))).rejects.toThrow(failure("load_failed", message));
   });
 
+  test("a misspelt path, with what was probably meant, and without more of it than its end", async () => {
+    await writeFile(join(folder, "classifier.onnx"), identityModel("FP32"));
+    const asked: readonly (readonly [string, string])[] = [
+      [join(folder, "clasifier.onnx"), "there is no file clasifier.onnx; did you mean classifier.onnx?"],
+      [join(folder, "modles", "a.onnx"), "there is no file a.onnx, nor the folder modles that it should be in."],
+      [
+        "./elsewhere/a.onnx",
+        "there is no file a.onnx, nor the folder elsewhere that it should be in. A relative path starts in the folder where the process was " +
+          'started; new URL("./a.onnx", import.meta.url) starts beside the module.',
+      ],
+    ];
+    for (const [path, message] of asked) {
+      await expect(loadOnnxModel(path, { name: "m" })).rejects.toThrow(
+        failure("load_failed", `The model 'm' could not be loaded: ${message}`),
+      );
+    }
+  });
+
   test("a folder, an empty file, and no bytes", async () => {
     await expect(loadOnnxModel(folder)).rejects.toThrow(failure("load_failed", expect.stringMatching(/is not a file\.$/)));
     await writeFile(join(folder, "empty.onnx"), "");
@@ -252,7 +270,7 @@ describe("in a process of its own", () => {
 
   test("without onnxruntime-node installed the error says what to install", async () => {
     const copy = join(folder, "copy/src");
-    for (const part of ["errors.ts", "onnx.ts", "tensor", "model"])
+    for (const part of ["errors.ts", "known-keys.ts", "onnx.ts", "tensor", "model"])
       await cp(join(root, "src", part), join(copy, part), { recursive: true });
     const script = "await loadOnnxModel(new Uint8Array(9)).catch(({ code, message }) => console.log(JSON.stringify({ code, message })));";
     const { stdout } = await runScript(script, pathToFileURL(`${copy}/`));

@@ -31,7 +31,7 @@ describe("types", () => {
       call: (size) => size.length as unknown,
     });
     // @ts-expect-error these are no media types
-    defineService({ name: "wrong", request: { mediaTypes: 3, deserialize: () => 1 }, call: () => 1 });
+    expect(() => defineService({ name: "wrong", request: { mediaTypes: 3, deserialize: () => 1 }, call: () => 1 })).toThrow(/media type/);
   });
 
   test("a service's follow from its schemas", () => {

@@ -4,7 +4,7 @@ import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor, type Re
 import { defineService } from "servable";
 import { HttpRuntime, requestTraces } from "servable/http";
 import { pathToFileURL } from "node:url";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { builtFixture } from "../support/fixtures.ts";
 
 const exporter = new InMemorySpanExporter();
@@ -20,8 +20,14 @@ const fail = defineService({
   },
 });
 const onThread = { module: pathToFileURL(builtFixture("test/fixtures/worker-services.ts")).href, export: "double" };
+const models = builtFixture("test/fixtures/inference-services.ts");
 const runtime = new HttpRuntime({
-  services: [think, fail, { service: onThread, policy: { placement: "thread" } }],
+  services: [
+    think,
+    fail,
+    { service: onThread, policy: { placement: "thread" } },
+    ...["single", "batched", "staged", "lengths"].map((name) => ({ module: models, export: name })),
+  ],
   port: 0,
   observers: [requestTraces({ tracer: provider.getTracer("test") })],
 });
@@ -78,6 +84,72 @@ test("stages in a worker are told in the same time", async () => {
     expect(ms(stage.startTime)).toBeGreaterThanOrEqual(ms(root.startTime) - 2);
     expect(ms(stage.endTime)).toBeLessThanOrEqual(ms(root.endTime) + 2);
   }
+});
+
+describe("a service around a model", () => {
+  const stagesOf = (spans: readonly ReadableSpan[], ...names: readonly string[]): readonly ReadableSpan[] =>
+    names.map((name) => {
+      const found = spans.filter((span) => span.name === name);
+      expect(found, name).toHaveLength(1);
+      return found[0]!;
+    });
+
+  test.each([
+    ["single", "the model on a thread"],
+    ["batched", "the model on a thread, in batches"],
+    ["staged", "preprocess and postprocess on threads of their own, too"],
+  ])("(%s: %s) has a span for each of its three stages, one after the other, within the call and in the client's trace", async (name) => {
+    const { root, stages } = await trace(name, '{"x":20}');
+    expect(root.parentSpanContext?.spanId).toBe(parentId);
+    const [call] = stagesOf(stages, "call");
+    let end = ms(call!.startTime) - 1;
+    for (const stage of stagesOf(stages, "preprocess", "model", "postprocess")) {
+      expect(stage.spanContext().traceId).toBe(traceId);
+      expect(stage.parentSpanContext?.spanId).toBe(root.spanContext().spanId);
+      expect(ms(stage.startTime)).toBeGreaterThanOrEqual(end);
+      // The clocks of two threads agree to a part of a millisecond.
+      end = ms(stage.endTime) - 0.5;
+    }
+    expect(end).toBeLessThanOrEqual(ms(call!.endTime) + 1);
+    expect(ms(call!.endTime)).toBeLessThanOrEqual(ms(root.endTime) + 1);
+    // The model takes 5 ms of the calendar, by a timer.
+    if (name !== "staged") expect(ms(stagesOf(stages, "model")[0]!.duration)).toBeGreaterThan(4);
+  });
+
+  test.each(["single", "staged"])("(%s) whose model fails has the spans up to there, and its failure", async (name) => {
+    const { root, stages } = await trace(name, '{"x":13}');
+    expect(root.status.code).toBe(SpanStatusCode.ERROR);
+    expect(root.attributes["error.type"]).toBe("service_failed");
+    stagesOf(stages, "preprocess", "model");
+    expect(stages.map((span) => span.name)).not.toContain("postprocess");
+  });
+
+  test("that puts whole requests together has a span for the model", async () => {
+    const { root, stages } = await trace("lengths", '"four"');
+    const [model] = stagesOf(stages, "model");
+    expect(model?.parentSpanContext?.spanId).toBe(root.spanContext().spanId);
+    expect(ms(model!.duration)).toBeGreaterThan(20);
+  });
+
+  test("requests that share a batch have a trace each", async () => {
+    exporter.reset();
+    await Promise.all(
+      Array.from({ length: 6 }, async (_, x) => {
+        const traceparent = `00-${traceId.slice(0, -1)}${x}-${parentId}-01`;
+        const headers = { "content-type": "application/json", traceparent };
+        await (await fetch(`${runtime.url}/batched`, { method: "POST", headers, body: `{"x":${x + 20}}` })).text();
+      }),
+    );
+    const spans = exporter.getFinishedSpans();
+    for (let x = 0; x < 6; x += 1) {
+      const own = spans.filter((span) => span.spanContext().traceId === `${traceId.slice(0, -1)}${x}`);
+      const roots = own.filter(({ kind }) => kind === SpanKind.SERVER);
+      expect(roots).toHaveLength(1);
+      for (const span of stagesOf(own, "preprocess", "model", "postprocess")) {
+        expect(span.parentSpanContext?.spanId).toBe(roots[0]!.spanContext().spanId);
+      }
+    }
+  });
 });
 
 test("a failure of the service is one of the span; a client's mistake is told, and is none", async () => {

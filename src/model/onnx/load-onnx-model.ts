@@ -6,6 +6,7 @@ import { messageOf, ServableError } from "../../errors.ts";
 import { assertMayBlock } from "../io-thread.ts";
 import type { TensorSpec } from "../model.ts";
 import { dataTypeOfOnnx } from "./data-types.ts";
+import { missingFileReason } from "./missing-file.ts";
 import { OnnxModel } from "./onnx-model.ts";
 import { loadOnnxRuntime, type OnnxRuntime } from "./onnxruntime.ts";
 import { resolveOnnxOptions, type OnnxModelOptions, type ResolvedOnnxOptions } from "./options.ts";
@@ -37,7 +38,7 @@ export async function loadOnnxModel(source: string | URL | Uint8Array, options: 
   assertMayBlock(`Loading the model '${name}'`);
   const runtime = await loadOnnxRuntime();
   checkProviders(runtime, resolved);
-  if (typeof from === "string") await checkFile(name, from);
+  if (typeof from === "string") await checkFile(name, from, typeof source === "string" ? source : from);
   else if (from.byteLength === 0) throw loadFailed(name, "its bytes are empty");
   const session = await createSession(runtime, from, resolved);
   try {
@@ -64,14 +65,11 @@ function toFileOrBytes(source: unknown): string | Uint8Array {
   throw new ServableError("invalid_argument", "The source of a model must be a path, a file: URL or a Uint8Array.");
 }
 
-async function checkFile(name: string, file: string): Promise<void> {
-  const found = await stat(file).catch((error: unknown) => {
+async function checkFile(name: string, file: string, asked: string): Promise<void> {
+  const found = await stat(file).catch(async (error: unknown) => {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
-    throw loadFailed(
-      name,
-      code === "ENOENT" ? `there is no file ${basename(file)}` : `the file ${basename(file)} cannot be read (${String(code)})`,
-      error,
-    );
+    const reason = code === "ENOENT" ? await missingFileReason(file, asked) : `the file ${basename(file)} cannot be read (${String(code)})`;
+    throw loadFailed(name, reason, error);
   });
   if (!found.isFile()) throw loadFailed(name, `${basename(file)} is not a file`);
   if (found.size === 0) throw loadFailed(name, `the file ${basename(file)} is empty`);
@@ -122,5 +120,7 @@ function unsupportedType(model: string, where: string, type: string): ServableEr
 }
 
 function loadFailed(name: string, reason: string, cause?: unknown): ServableError {
-  return new ServableError("load_failed", `The model '${name}' could not be loaded: ${reason}.`, { cause });
+  return new ServableError("load_failed", `The model '${name}' could not be loaded: ${reason}${reason.endsWith("?") ? "" : "."}`, {
+    cause,
+  });
 }

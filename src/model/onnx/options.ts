@@ -1,5 +1,6 @@
 import type { InferenceSession } from "onnxruntime-node";
 import { ServableError } from "../../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 
 /** Hardware that onnxruntime can run a model on. Which of them are there depends on the build and the machine. */
 export type OnnxExecutionProvider = "cpu" | "cuda" | "tensorrt" | "webgpu" | "coreml" | "dml";
@@ -38,13 +39,23 @@ export interface ResolvedOnnxOptions {
 // onnxruntime's highest severity: only what ends the process. What fails is thrown, and so reaches the log by way of the service.
 const fatalOnly = 4;
 
+const keys = {
+  name: true,
+  intraOpThreads: true,
+  interOpThreads: true,
+  executionProviders: true,
+  graphOptimization: true,
+  sessionOptions: true,
+} satisfies KeysOf<OnnxModelOptions>;
+
 /**
  * Fills in the defaults.
  *
- * @throws ServableError `invalid_config` when a thread count is not a whole number from 1, or there is no execution provider
+ * @throws ServableError `invalid_config` for an option that there is not, when a thread count is not a whole number from 1, or there is no execution provider
  */
 export function resolveOnnxOptions(options: OnnxModelOptions, defaultName: string): ResolvedOnnxOptions {
   const name = options.name ?? defaultName;
+  refuseUnknownKeys(options, keys, `The model '${name}'`);
   const providers = (options.executionProviders ?? ["cpu"]).map((provider) =>
     typeof provider === "string" ? { name: provider } : provider,
   );

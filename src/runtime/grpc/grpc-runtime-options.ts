@@ -1,5 +1,6 @@
-import type { ServiceSource } from "../../engine/engine.ts";
+import type { ServiceSource } from "../../engine/service-source.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
+import type { KeysOf } from "../../known-keys.ts";
 import type { GrpcListenOptions } from "./options.ts";
 
 /** Methods of a user's own `.proto` files, each answered by a service. */
@@ -25,3 +26,22 @@ export interface GrpcRuntimeOptions extends GrpcListenOptions {
   /** See what the engine does, besides the log. */
   readonly observers?: readonly Observer[] | undefined;
 }
+
+/** The keys of {@link GrpcRuntimeOptions}. */
+export const grpcRuntimeKeys: KeysOf<GrpcRuntimeOptions> = {
+  services: true,
+  protos: true,
+  graceMs: true,
+  log: true,
+  observers: true,
+  host: true,
+  port: true,
+  auth: true,
+  allowUnauthenticated: true,
+  tls: true,
+  maxMessageBytes: true,
+  maxConcurrentStreams: true,
+  keepalive: true,
+  reflection: true,
+  responseCompression: true,
+};

@@ -1,10 +1,11 @@
 import { Engine, type EngineStatus } from "../../engine/engine.ts";
 import type { EngineLogger } from "../../engine/observer.ts";
 import { ServableError } from "../../errors.ts";
+import { refuseUnknownKeys } from "../../known-keys.ts";
 import { loadGrpcPackages } from "../../protocol/grpc/packages.ts";
 import { createLogger, requestLog } from "../../telemetry/logs.ts";
 import type { Runtime } from "../runtime.ts";
-import type { GrpcRuntimeOptions } from "./grpc-runtime-options.ts";
+import { grpcRuntimeKeys, type GrpcRuntimeOptions } from "./grpc-runtime-options.ts";
 import { grpcHealthFront } from "./health-front.ts";
 import { GrpcHost } from "./host.ts";
 import { largestMessageBytes, resolveGrpcListen } from "./options.ts";
@@ -45,6 +46,7 @@ export class GrpcRuntime implements Runtime {
 
   /** @throws ServableError `invalid_config` */
   constructor(options: GrpcRuntimeOptions) {
+    refuseUnknownKeys(options, grpcRuntimeKeys, "GrpcRuntime");
     this.#options = options;
     this.#graceMs = options.graceMs ?? 30_000;
     if (!Number.isFinite(this.#graceMs) || this.#graceMs < 0) {

@@ -1,11 +1,12 @@
 import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 
 const watchers: unique symbol = Symbol("watchers");
 
 type Callback = (response: ServerResponse) => void;
 
 interface Watched extends ServerResponse {
-  [watchers]?: Callback;
+  [watchers]?: Callback | undefined;
 }
 
 /**
@@ -18,6 +19,8 @@ export function whenEnded(response: ServerResponse, callback: Callback): void {
   if (before === undefined) {
     watched[watchers] = callback;
     response.on("close", tellAll);
+    // Behind another answer on its connection: until its turn comes it has no socket, and hears nothing of that one's end.
+    if (response.socket === null) watchWaiting(response);
   } else {
     watched[watchers] = (ended) => {
       before(ended);
@@ -27,5 +30,28 @@ export function whenEnded(response: ServerResponse, callback: Callback): void {
 }
 
 function tellAll(this: Watched): void {
-  this[watchers]?.(this);
+  const tell = this[watchers];
+  this[watchers] = undefined;
+  tell?.(this);
+}
+
+const waiting: unique symbol = Symbol("waiting");
+
+/** One listener for all that wait on a connection: a client may send hundreds of requests before it reads. */
+function watchWaiting(response: Watched): void {
+  const socket: Socket & { [waiting]?: Set<Watched> } = response.req.socket;
+  let responses = socket[waiting];
+  if (responses === undefined) {
+    const all = (responses = socket[waiting] = new Set());
+    socket.once("close", () => {
+      for (const left of all) tellAll.call(left);
+    });
+  }
+  responses.add(response);
+  response.once("close", () => responses.delete(response));
+}
+
+/** Whether an answer to what came before is on its way on a connection: in the middle of it, another one would be taken for a part of it. */
+export function isInAnAnswer(socket: Socket & { readonly _httpMessage?: ServerResponse | null }): boolean {
+  return socket._httpMessage?.headersSent === true;
 }

@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from "fastify";
 import { ServableError } from "../../errors.ts";
@@ -5,11 +6,12 @@ import type { Engine } from "../../engine/engine.ts";
 import { newRequestId } from "../../service/request-id.ts";
 import type { Logger } from "../../service/service.ts";
 import type { TlsMaterial } from "../address.ts";
+import { isInAnAnswer } from "./answer-end.ts";
 import { elapsedMs, noteArrival } from "./arrival.ts";
 import { problemAnswer } from "./exchange.ts";
 import { requestIdOf } from "./head.ts";
 import { foreignProblem, foreignStatus } from "./foreign-problem.ts";
-import { send } from "./service-front.ts";
+import { sendFrom } from "./service-front.ts";
 
 const headersTimeoutMs = 10_000;
 const idleTimeoutMs = 72_000;
@@ -47,6 +49,10 @@ export function createApp(engine: Engine, tls: TlsMaterial | undefined, log: Log
     tls === undefined
       ? fastify({ ...options, http: serverOptions })
       : (fastify({ ...options, https: { cert: tls.cert, key: tls.key, ...serverOptions } } as FastifyServerOptions) as FastifyInstance);
+  // RFC 9110 section 10.1.1 lets a server pass over what it does not know; Node's own refusal would have neither a text nor a log line.
+  app.server.on("checkExpectation", (message: IncomingMessage, response: ServerResponse) => {
+    app.server.emit("request", message, response);
+  });
   // Fastify writes no log here, and nobody else would tell of it.
   app.addHook("onError", (request, reply, error, done) => {
     if (!ownScopes.has(request.server) && foreignStatus(error, reply) >= 500) {
@@ -73,7 +79,7 @@ export function refuseUnknownPaths(scope: FastifyInstance, engine: Engine): void
   const refuse = (request: FastifyRequest, reply: FastifyReply): void => {
     const error = unknownPath(engine, request);
     engine.refused(request.id, undefined, error, elapsedMs(request, reply));
-    send(reply, problemAnswer(error, request.id));
+    sendFrom(engine, reply, problemAnswer(error, request.id));
   };
   try {
     scope.setNotFoundHandler(refuse);
@@ -94,12 +100,12 @@ function answerError(engine: Engine, thrown: unknown, request: FastifyRequest, r
   const answer = problemAnswer(error, request.id, status);
   // Such as a rate limiter's retry-after: whoever refused knows better.
   const headers = Object.fromEntries(Object.entries(answer.headers).filter(([name]) => name === "content-type" || !reply.hasHeader(name)));
-  send(reply, { ...answer, headers });
+  sendFrom(engine, reply, { ...answer, headers });
 }
 
 /** Answers what is not HTTP at all; there is no request yet, so it is written by hand. */
 function answerGarbage(thrown: Error & { readonly code?: string }, socket: Socket): void {
-  if (socket.destroyed || !socket.writable || thrown.code === "ECONNRESET") {
+  if (socket.destroyed || !socket.writable || thrown.code === "ECONNRESET" || isInAnAnswer(socket)) {
     socket.destroy();
     return;
   }

@@ -6,7 +6,7 @@ import { isStream, type HttpAnswer } from "./call.ts";
 import { answerCall, problemAnswer } from "./exchange.ts";
 import { requestIdOf } from "./head.ts";
 import { sendDirectly } from "./direct-answer.ts";
-import { restBytesOf } from "./node-body.ts";
+import { restBytes, restBytesOf } from "./node-body.ts";
 import { NodeCall } from "./node-call.ts";
 import { TurnEnd } from "./turn-end.ts";
 import type { OriginGuard } from "./origins.ts";
@@ -54,12 +54,14 @@ class Lane {
     const { engine, originGuard, tokenGuard } = this.#options;
     const { headers } = message;
     const requestId = requestIdOf(headers["x-request-id"]);
+    const strange = tokenGuard?.(headers.authorization);
+    // What a service takes is not for strangers to try out.
+    const maxRestBytes = strange === undefined ? restBytesOf(engine.policy(definition.name).maxBodyBytes) : restBytes;
     const deliver = (answer: HttpAnswer): void => {
-      const settled: Settled = { definition, message, response, requestId, answer };
+      const settled: Settled = { maxRestBytes, message, response, requestId, answer };
       if (isStream(answer)) this.#send(settled);
       else this.#turnEnd.add(settled);
     };
-    const strange = tokenGuard?.(headers.authorization);
     const foreign = strange === undefined ? originGuard?.(headers) : undefined;
     const refused = strange ?? foreign;
     if (refused === undefined) {
@@ -70,15 +72,14 @@ class Lane {
     deliver(problemAnswer(refused, requestId, foreign && 403));
   }
 
-  #send({ definition, message, response, requestId, answer }: Settled): void {
-    const { engine } = this.#options;
+  #send({ maxRestBytes, message, response, requestId, answer }: Settled): void {
     try {
       sendDirectly(message, response, answer, {
         requestId,
         // A client that keeps its connection would hold up the stop, or be cut off in its next request. RFC 9110 section 15.5.9: the rest of
         // a body that came too slowly is not waited for.
-        last: engine.isEnding || answer.status === 408,
-        maxRestBytes: restBytesOf(engine.policy(definition.name).maxBodyBytes),
+        last: this.#options.engine.isEnding || answer.status === 408,
+        maxRestBytes,
       });
     } catch {
       response.destroy();
@@ -88,7 +89,8 @@ class Lane {
 
 /** An answer and whose it is. */
 interface Settled {
-  readonly definition: AnyServiceDefinition;
+  /** How much of a body that was not read is thrown away. */
+  readonly maxRestBytes: number;
   readonly message: IncomingMessage;
   readonly response: ServerResponse;
   readonly requestId: string;

@@ -4,8 +4,9 @@ import type { Engine, ListPlace } from "../../engine/engine.ts";
 import type { Execution } from "../../engine/execution.ts";
 import type { AnyServiceDefinition } from "../../service/definition.ts";
 import type { EncodedRequest, EncodedResponse } from "../../service/full-service.ts";
+import { JsonHandler } from "../../service/handlers/json-handler.ts";
 import { essenceOf } from "../../service/handlers/media-type.ts";
-import { selectRequestHandler } from "../../service/handlers/negotiate.ts";
+import { negotiateResponse, selectRequestHandler } from "../../service/handlers/negotiate.ts";
 import { negotiateAnswer, streamNotAcceptable, type Answer } from "./accept.ts";
 import { answerBatch } from "./batch.ts";
 import { whyNoBatch } from "./batch-route.ts";
@@ -169,7 +170,11 @@ function checkBatchHead(definition: AnyServiceDefinition, call: HttpCall): void 
       details: { accepted: ["application/json"] },
     });
   }
+  negotiateResponse([batchAnswer], call.accept);
 }
+
+/** A batch is answered with a JSON list, whatever else the service writes. */
+const batchAnswer = new JsonHandler();
 
 function checkStreamType(contentType: string | undefined): void {
   const essence = contentType && essenceOf(contentType);

@@ -1,6 +1,7 @@
 import { ServableError } from "../../errors.ts";
-import type { ServiceSource } from "../../engine/engine.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
+import type { ServiceSource } from "../../engine/service-source.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import type { BodySource, HttpAnswer, HttpCall } from "./call.ts";
 import { answerBatchCall, answerCall, problemAnswer, tooLarge } from "./exchange.ts";
 import { metadataOf, requestIdOf } from "./head.ts";
@@ -17,6 +18,8 @@ export interface FetchHandlerOptions {
   readonly log?: EngineLogger | undefined;
   readonly observers?: readonly Observer[] | undefined;
 }
+
+const keys = { basePath: true, log: true, observers: true } satisfies KeysOf<FetchHandlerOptions>;
 
 /** Answers requests of any host that speaks fetch: Bun, Deno, Hono, Next.js, service workers. */
 export interface FetchHandler {
@@ -52,6 +55,7 @@ export interface FetchHandler {
  * ```
  */
 export function fetchHandler(services: ServiceSource | readonly ServiceSource[], options: FetchHandlerOptions = {}): FetchHandler {
+  refuseUnknownKeys(options, keys, "fetchHandler");
   const list = Array.isArray(services) ? (services as readonly ServiceSource[]) : [services as ServiceSource];
   const host = new LazyEngine({ services: list, log: options.log, observers: options.observers ?? [] });
   const basePath = (options.basePath ?? "").replace(/\/+$/, "");

@@ -18,7 +18,7 @@ import { closeListener, listen } from "./listener.ts";
 import { metricsFront } from "./metrics-front.ts";
 import { originGuard } from "./origins.ts";
 import { resolveHttpOptions, type HttpRuntimeOptions, type ResolvedHttpOptions } from "./options.ts";
-import { send, serviceFront } from "./service-front.ts";
+import { sendFrom, serviceFront } from "./service-front.ts";
 import { TokenFile } from "./tokens.ts";
 
 /** Open to everybody: an orchestrator has no token. */
@@ -188,7 +188,7 @@ export class HttpRuntime implements Runtime {
       }
       const error = tokenMissing();
       engine.refused(request.id, undefined, error, elapsedMs(request, reply));
-      send(reply, problemAnswer(error, request.id));
+      sendFrom(engine, reply, problemAnswer(error, request.id));
     });
   }
 }

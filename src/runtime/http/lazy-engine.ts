@@ -1,5 +1,6 @@
-import { Engine, type EngineStatus, type ServiceSource } from "../../engine/engine.ts";
+import { Engine, type EngineStatus } from "../../engine/engine.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
+import type { ServiceSource } from "../../engine/service-source.ts";
 import { ServableError } from "../../errors.ts";
 
 /** What a {@link LazyEngine} is made of. */

@@ -58,6 +58,8 @@ export class NodeBody implements BodySource {
 const empty = new Uint8Array();
 
 const restMs = 5_000;
+/** How much of a body is thrown away that no service has asked for, such as a stranger's. */
+export const restBytes: number = 16 * 1024 * 1024;
 /** What a sender may still send after its answer, at least: as much may be under way already. */
 const leastRestBytes = 1024 * 1024;
 

@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyPluginCallback } from "fastify";
 import { ServableError } from "../../errors.ts";
-import type { ServiceSource } from "../../engine/engine.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
+import type { ServiceSource } from "../../engine/service-source.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import { isLoopback } from "../address.ts";
 
 /** How services are served over HTTP. */
@@ -51,8 +52,24 @@ export interface ResolvedHttpOptions {
   readonly graceMs: number;
 }
 
+const keys = {
+  services: true,
+  host: true,
+  port: true,
+  auth: true,
+  allowUnauthenticated: true,
+  tls: true,
+  corsOrigins: true,
+  page: true,
+  graceMs: true,
+  log: true,
+  observers: true,
+  configure: true,
+} satisfies KeysOf<HttpRuntimeOptions>;
+
 /** Fills in the defaults. @throws ServableError `invalid_config` for an address that would serve strangers, and for impossible numbers */
 export function resolveHttpOptions(options: HttpRuntimeOptions): ResolvedHttpOptions {
+  refuseUnknownKeys(options, keys, "HttpRuntime");
   const host = options.host ?? "127.0.0.1";
   const port = options.port ?? 3000;
   const graceMs = options.graceMs ?? 30_000;

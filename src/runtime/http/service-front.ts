@@ -6,7 +6,7 @@ import type { AnyServiceDefinition } from "../../service/definition.ts";
 import { elapsedMs } from "./arrival.ts";
 import { isStream, type Deliver, type HttpAnswer, type HttpCall } from "./call.ts";
 import { answerBatchCall, answerCall, problemAnswer } from "./exchange.ts";
-import { discardRest, restBytesOf } from "./node-body.ts";
+import { discardRest, restBytes, restBytesOf } from "./node-body.ts";
 import { NodeCall } from "./node-call.ts";
 import { originGuard } from "./origins.ts";
 import { TurnEnd } from "./turn-end.ts";
@@ -91,9 +91,7 @@ export function route(app: FastifyInstance, engine: Engine, { method, url, defin
   const maxRestBytes = definition && restBytesOf(engine.policy(definition.name).maxBodyBytes);
   const sendNow = ({ reply, settled }: { readonly reply: FastifyReply; readonly settled: HttpAnswer }): void => {
     try {
-      // A client that keeps its connection would hold up the stop, or be cut off in its next request.
-      if (engine.isEnding) reply.header("connection", "close");
-      send(reply, settled, maxRestBytes);
+      sendFrom(engine, reply, settled, maxRestBytes);
     } catch {
       reply.raw.destroy();
     }
@@ -124,7 +122,7 @@ export function route(app: FastifyInstance, engine: Engine, { method, url, defin
       const path = request.routeOptions.url ?? url;
       const error = new ServableError("method_not_allowed", `${path} takes ${method}, not ${request.method}.`, { details: { allow } });
       engine.refused(request.id, definition?.name, error, elapsedMs(request, reply));
-      send(reply, problemAnswer(error, request.id), maxRestBytes);
+      sendFrom(engine, reply, problemAnswer(error, request.id), maxRestBytes);
     },
   });
 }
@@ -139,20 +137,19 @@ function asError(thrown: unknown): Error {
   return Object.assign(new Error(messageOf(thrown), { cause: thrown }), typeof thrown === "object" ? thrown : undefined);
 }
 
-const restBytes = 16 * 1024 * 1024;
-
 /**
- * Sends an answer; a stream ends when the client goes away.
+ * Sends an answer, the last one on its connection where the engine stops; a stream ends when the client goes away.
  *
  * @param maxRestBytes - how much of the request's body, where it is not read, is thrown away so that the sender gets to read the answer;
  * default 16 MiB
  */
-export function send(reply: FastifyReply, answer: HttpAnswer, maxRestBytes: number = restBytes): void {
+export function sendFrom(engine: Engine, reply: FastifyReply, answer: HttpAnswer, maxRestBytes: number = restBytes): void {
   const { status, headers, body } = answer;
   const { id, raw: message } = reply.request;
   reply.code(status).headers(headers).header("x-request-id", id);
-  // RFC 9110 section 15.5.9: the rest of that body is not waited for.
-  if (status === 408) reply.header("connection", "close");
+  // A client that keeps its connection would hold up the stop, or be cut off in its next request. RFC 9110 section 15.5.9: the rest of a
+  // body that came too slowly is not waited for.
+  if (engine.isEnding || status === 408) reply.header("connection", "close");
   if (typeof body === "string" || body instanceof Uint8Array) {
     if (!message.complete) discardRest(message, maxRestBytes);
     reply.send(body);

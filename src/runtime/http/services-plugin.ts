@@ -1,7 +1,8 @@
 import { setImmediate as endOfTurn } from "node:timers/promises";
 import type { FastifyPluginAsync } from "fastify";
-import { Engine, type ServiceSource } from "../../engine/engine.ts";
+import { Engine } from "../../engine/engine.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
+import type { ServiceSource } from "../../engine/service-source.ts";
 import { createLogger, requestLog } from "../../telemetry/logs.ts";
 import { Metrics } from "../../telemetry/metrics.ts";
 import { docsFront } from "./docs-front.ts";

@@ -1,5 +1,6 @@
 import { ServableError } from "../../errors.ts";
-import { Engine, resolveSource, type EngineStatus } from "../../engine/engine.ts";
+import { Engine, type EngineStatus } from "../../engine/engine.ts";
+import { resolveSource } from "../../engine/service-source.ts";
 import type { EngineLogger, WorkerEvent } from "../../engine/observer.ts";
 import { createLogger } from "../../telemetry/logs.ts";
 import { whyNoBatch } from "../http/batch-route.ts";

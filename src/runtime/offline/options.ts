@@ -1,8 +1,9 @@
 import type { Writable } from "node:stream";
 import { ServableError } from "../../errors.ts";
-import { isEntry, type ServiceEntry, type ServiceSource } from "../../engine/engine.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
 import { resolvePolicy } from "../../engine/policy.ts";
+import { isEntry, type ServiceEntry, type ServiceSource } from "../../engine/service-source.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import type { AnyServiceDefinition, ServicePolicy } from "../../service/definition.ts";
 
 /** What is run over a file, and how. */
@@ -32,8 +33,20 @@ export interface OfflineRuntimeOptions {
 const deadlineMs = 3_600_000;
 const concurrency = 64;
 
+const keys = {
+  service: true,
+  input: true,
+  output: true,
+  restart: true,
+  checkpointMs: true,
+  graceMs: true,
+  log: true,
+  observers: true,
+} satisfies KeysOf<OfflineRuntimeOptions>;
+
 /** The times, filled in. @throws ServableError `invalid_config` */
 export function timesOf(options: OfflineRuntimeOptions): { readonly graceMs: number; readonly checkpointMs: number } {
+  refuseUnknownKeys(options, keys, "OfflineRuntime");
   const time = (name: string, value: number): number => {
     if (Number.isFinite(value) && value >= 0) return value;
     throw new ServableError("invalid_config", `${name} must be 0 or more, not ${value}.`);

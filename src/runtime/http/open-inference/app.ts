@@ -3,6 +3,7 @@ import { fastify, type FastifyContentTypeParser, type FastifyInstance, type Fast
 import { ServableError } from "../../../errors.ts";
 import { InferenceError } from "../../../protocol/inference-error.ts";
 import type { TlsMaterial } from "../../address.ts";
+import { isInAnAnswer } from "../answer-end.ts";
 import { failureAnswer, plainSending, refusal, sendAnswer, type WireAnswer } from "./answer.ts";
 
 const headersTimeoutMs = 10_000;
@@ -67,7 +68,7 @@ function leaveBodies(app: FastifyInstance): void {
 
 /** Answers what is not HTTP at all; there is no request yet, so it is written by hand. */
 function answerGarbage(thrown: Error & { readonly code?: string }, socket: Socket): void {
-  if (socket.destroyed || !socket.writable || thrown.code === "ECONNRESET") {
+  if (socket.destroyed || !socket.writable || thrown.code === "ECONNRESET" || isInAnAnswer(socket)) {
     socket.destroy();
     return;
   }
