@@ -30,7 +30,7 @@ const script = `
   setTimeout(() => new Worker("setTimeout(() => {}, 100)", { eval: true }).on("exit", () => rounds(75)), 3_000);
 `;
 
-test.each([
+test.concurrent.each([
   ["native", [], 16],
   ["typescript", [], 32],
   ["native", ["--max-semi-space-size=16"], 32],

@@ -98,7 +98,6 @@ const withoutEffect: readonly (readonly [string, string])[] = [
   ["--model-load-retry-count <number>", "what fails to load fails again"],
   ["--model-load-gpu-limit <device:fraction>", ""],
   ["--host-policy <policy,setting=value>", ""],
-  ["--rate-limit-resource <name:count:device>", "there is no rate limiter"],
   ["--enable-peer-access <boolean>", ""],
   ["--cuda-virtual-address-size <device:number>", ""],
   ["--sagemaker-port <number>", ""],

@@ -42,6 +42,7 @@ export const grpcRuntimeKeys: KeysOf<GrpcRuntimeOptions> = {
   maxMessageBytes: true,
   maxConcurrentStreams: true,
   keepalive: true,
+  connectionAge: true,
   reflection: true,
   responseCompression: true,
 };

@@ -51,7 +51,35 @@ function watchWaiting(response: Watched): void {
   response.once("close", () => responses.delete(response));
 }
 
-/** Whether an answer to what came before is on its way on a connection: in the middle of it, another one would be taken for a part of it. */
-export function isInAnAnswer(socket: Socket & { readonly _httpMessage?: ServerResponse | null }): boolean {
-  return socket._httpMessage?.headersSent === true;
+const broken = new WeakSet<Socket>();
+
+/**
+ * Has what is no HTTP answered on a connection: after the answers to whole requests before it, of which a client may have sent several at once, and not at all
+ * in the middle of another answer, as a part of which it would be taken: a stream may go on for long.
+ *
+ * @param thrown - what the parser says of it
+ * @param write - writes the answer, and ends the connection
+ */
+export function answerBroken(thrown: { readonly code?: string }, socket: Socket, write: () => void): void {
+  // Each further piece of it is another error.
+  if (broken.has(socket)) return;
+  const response = answering(socket);
+  if (socket.destroyed || !socket.writable || thrown.code === "ECONNRESET") {
+    socket.destroy();
+  } else if (response?.req.complete === true && (response.writableEnded || !response.headersSent)) {
+    broken.add(socket);
+    whenEnded(response, () => {
+      broken.delete(socket);
+      answerBroken(thrown, socket, write);
+    });
+  } else if (response?.headersSent === true) {
+    socket.destroy();
+  } else {
+    write();
+  }
+}
+
+/** The answer whose turn it is on a connection; Node tells it nowhere else. */
+function answering(socket: Socket & { readonly _httpMessage?: ServerResponse | null }): ServerResponse | undefined {
+  return socket._httpMessage ?? undefined;
 }

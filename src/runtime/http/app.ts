@@ -6,7 +6,7 @@ import type { Engine } from "../../engine/engine.ts";
 import { newRequestId } from "../../service/request-id.ts";
 import type { Logger } from "../../service/service.ts";
 import type { TlsMaterial } from "../address.ts";
-import { isInAnAnswer } from "./answer-end.ts";
+import { answerBroken } from "./answer-end.ts";
 import { elapsedMs, noteArrival } from "./arrival.ts";
 import { problemAnswer } from "./exchange.ts";
 import { requestIdOf } from "./head.ts";
@@ -40,7 +40,11 @@ export function createApp(engine: Engine, tls: TlsMaterial | undefined, log: Log
     frameworkErrors: (error, request, reply) => {
       answerError(engine, error, request, reply);
     },
-    clientErrorHandler: answerGarbage,
+    clientErrorHandler: (thrown, socket) => {
+      answerBroken(thrown, socket, () => {
+        answerGarbage(thrown, socket);
+      });
+    },
     exposeHeadRoutes: true,
   };
   // Fastify types an HTTPS instance apart; nothing here depends on the difference.
@@ -105,10 +109,6 @@ function answerError(engine: Engine, thrown: unknown, request: FastifyRequest, r
 
 /** Answers what is not HTTP at all; there is no request yet, so it is written by hand. */
 function answerGarbage(thrown: Error & { readonly code?: string }, socket: Socket): void {
-  if (socket.destroyed || !socket.writable || thrown.code === "ECONNRESET" || isInAnAnswer(socket)) {
-    socket.destroy();
-    return;
-  }
   const slow = thrown.code === "ERR_HTTP_REQUEST_TIMEOUT";
   const error = slow
     ? new ServableError("request_timeout", "The request's head did not arrive in time.")

@@ -86,22 +86,33 @@ export function replying(answer: (request: FastifyRequest) => HttpAnswer | Promi
   };
 }
 
+interface Answered {
+  readonly engine: Engine;
+  readonly reply: FastifyReply;
+  readonly settled: HttpAnswer;
+  readonly maxRestBytes: number | undefined;
+}
+
+function sendNow({ engine, reply, settled, maxRestBytes }: Answered): void {
+  try {
+    sendFrom(engine, reply, settled, maxRestBytes);
+  } catch {
+    reply.raw.destroy();
+  }
+}
+
+/** One for all routes, so that answers on one connection leave in one go. */
+const turnEnd = new TurnEnd(sendNow);
+
 /** Adds a route for one method; any other method on its path is told which one it is. */
 export function route(app: FastifyInstance, engine: Engine, { method, url, definition, answer }: Route): void {
   const maxRestBytes = definition && restBytesOf(engine.policy(definition.name).maxBodyBytes);
-  const sendNow = ({ reply, settled }: { readonly reply: FastifyReply; readonly settled: HttpAnswer }): void => {
-    try {
-      sendFrom(engine, reply, settled, maxRestBytes);
-    } catch {
-      reply.raw.destroy();
-    }
-  };
-  const turnEnd = new TurnEnd(sendNow);
   // It returns nothing: Fastify would take a reply for a promise, and listen for the end of each response.
   const handler = (request: FastifyRequest, reply: FastifyReply): void => {
     answer(request, reply, (settled) => {
-      if (isStream(settled)) sendNow({ reply, settled });
-      else turnEnd.add({ reply, settled });
+      const answered = { engine, reply, settled, maxRestBytes };
+      if (isStream(settled)) sendNow(answered);
+      else turnEnd.add(answered);
     });
   };
   app.route({

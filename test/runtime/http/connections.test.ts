@@ -139,6 +139,15 @@ describe.each(lanes)("%s", (_lane, options) => {
     await until(() => server.runtime.status?.services.words?.inFlight === 0, "the place");
   });
 
+  test("whole requests before it are answered first", async () => {
+    await using server = await serve([defineService({ name: "echo", call: (value) => value })], options);
+    using connection = await openRaw(server.port);
+    connection.write(`${post("/echo", "1")}${post("/echo", "2")}\x00 garbage\r\n\r\n`);
+    const [first, second, third] = (await connection.closed).split(/(?=HTTP\/1\.1 )/).map(parseAnswer);
+    expect([await first?.text(), await second?.text()]).toEqual(["1", "2"]);
+    expect((await problemOf(third!, 400, "invalid_request")).detail).toBe("The request is not valid HTTP.");
+  });
+
   test("an expectation that nobody knows is passed over", async () => {
     await using server = await serve([defineService({ name: "echo", call: (value) => value })], options);
     using connection = await openRaw(server.port);
@@ -167,6 +176,8 @@ describe.each(lanes)("%s", (_lane, options) => {
     running.write(post("/hold", "1", token));
     await until(() => server.runtime.status?.services.hold?.running === 1, "the call");
     const stopped = server.runtime.stop();
+    // Until then what has reached the machine is taken in.
+    await until(() => server.runtime.status?.state === "stopping", "the stop");
     for (const [index, [request, status]] of requests.entries()) {
       connections[index]?.write(request);
       const answer = parseAnswer((await connections[index]?.closed) ?? "");

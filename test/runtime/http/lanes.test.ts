@@ -71,6 +71,11 @@ async function expectTheSame(pieces: readonly (string | Uint8Array)[]): Promise<
   for (const { status } of past ?? []) statuses.set(status.slice(9, 12), (statuses.get(status.slice(9, 12)) ?? 0) + 1);
 }
 
+function told(thrown: unknown): string {
+  const { actual, expected } = thrown as { actual?: unknown; expected?: unknown };
+  return actual === undefined ? String(thrown) : `past Fastify: ${JSON.stringify(actual)}\nbehind it: ${JSON.stringify(expected)}`;
+}
+
 const often = <T>(...values: readonly [T, ...T[]]): fc.Arbitrary<T> =>
   fc.oneof({ weight: 12, arbitrary: fc.constant(values[0]) }, { weight: 3, arbitrary: fc.constantFrom(...values) });
 const seldom = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(value, { nil: undefined, freq: 4 });
@@ -267,7 +272,7 @@ describe("past Fastify and behind it", () => {
         const bytes = Buffer.concat(requests.map((request, id) => bytesOf(request, id)));
         await expectTheSame(cutAt(bytes, cuts)).catch((thrown: unknown) => {
           different.push(
-            `${index}: ${JSON.stringify(bytes.toString("latin1").slice(0, 1_500))}\n${String((thrown as Error & { diff?: string }).diff)}`,
+            `${index}: ${JSON.stringify(bytes.toString("latin1").slice(0, 1_500))}\n${told(thrown)}`,
           );
         });
       }

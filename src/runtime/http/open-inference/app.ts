@@ -3,7 +3,7 @@ import { fastify, type FastifyContentTypeParser, type FastifyInstance, type Fast
 import { ServableError } from "../../../errors.ts";
 import { InferenceError } from "../../../protocol/inference-error.ts";
 import type { TlsMaterial } from "../../address.ts";
-import { isInAnAnswer } from "../answer-end.ts";
+import { answerBroken } from "../answer-end.ts";
 import { failureAnswer, plainSending, refusal, sendAnswer, type WireAnswer } from "./answer.ts";
 
 const headersTimeoutMs = 10_000;
@@ -29,7 +29,11 @@ export function createModelApp(tls: TlsMaterial | undefined, onUnforeseen: (thro
       // A path that can't be decoded; hooks have not seen it, so nothing is told of what there is.
       sendAnswer(reply, refusal(404), plainSending);
     },
-    clientErrorHandler: answerGarbage,
+    clientErrorHandler: (thrown, socket) => {
+      answerBroken(thrown, socket, () => {
+        answerGarbage(thrown, socket);
+      });
+    },
   };
   // Triton does not ask for a Host header, and Node's own answer to a request without one has no text.
   const serverOptions = { headersTimeout: headersTimeoutMs, requireHostHeader: false };
@@ -68,10 +72,6 @@ function leaveBodies(app: FastifyInstance): void {
 
 /** Answers what is not HTTP at all; there is no request yet, so it is written by hand. */
 function answerGarbage(thrown: Error & { readonly code?: string }, socket: Socket): void {
-  if (socket.destroyed || !socket.writable || thrown.code === "ECONNRESET" || isInAnAnswer(socket)) {
-    socket.destroy();
-    return;
-  }
   const slow = thrown.code === "ERR_HTTP_REQUEST_TIMEOUT";
   const text = slow
     ? "The request did not arrive in time."
