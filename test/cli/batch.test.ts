@@ -155,8 +155,8 @@ describe("a batch that is broken off", () => {
   });
 
   test.each([
-    ["jitter", sized(4, 10)],
-    ["batched", sized(2, 4)],
+    ["jitter", sized(2, 10)],
+    ["batched", sized(1, 4)],
   ])("by kills at any moment ends with the same bytes as one that was not (%s, %i times)", async (name, mostKills) => {
     const count = sized(1_500, 3_000);
     // Every hundredth row has a blank line before it and a broken row behind it.
@@ -239,7 +239,7 @@ describe("a batch that is broken off", () => {
 });
 
 describe("memory", () => {
-  const large = sized(80, 200);
+  const large = sized(60, 200);
   test(`does not grow with the file, of ${large} MiB`, async () => {
     const peak = async (megabytes: number): Promise<number> => {
       const file = createWriteStream(join(folder, "in.jsonl"));

@@ -25,9 +25,9 @@ const script = `
     if (left > 0) setTimeout(rounds, 20, left - 1);
     else last = youngMiB();
   };
-  setTimeout(rounds, 20, 75);
+  setTimeout(rounds, 20, 50);
   // A thread that is started puts the factor back.
-  setTimeout(() => new Worker("setTimeout(() => {}, 100)", { eval: true }).on("exit", () => rounds(75)), 3_000);
+  setTimeout(() => new Worker("setTimeout(() => {}, 100)", { eval: true }).on("exit", () => rounds(50)), 3_000);
 `;
 
 test.concurrent.each([

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ModelGrpcServer, type ModelGrpcServerOptions } from "../../src/runtime/grpc/model-grpc-server.ts";
 import { makeCertificate } from "../support/certificate.ts";
+import { sized } from "../support/sizes.ts";
 import { keepLog } from "../support/serving.ts";
 import { addPlane, type AddPlane } from "./add-plane.ts";
 import { Caller, floats, grpc, messages } from "./calling.ts";
@@ -242,6 +243,7 @@ describe("messages made up to do harm", () => {
     .map((name) => name.slice(0, -"Request".length))
     .filter((name) => name !== "ModelInfer");
 
+  const rounds = sized(30, 100);
   test("requests of every shape, whole, cut off and changed, over every method: each gets an answer, and the server goes on", async () => {
     await serving({}, async (server, plane) => {
       using caller = new Caller(server.url);
@@ -272,10 +274,10 @@ describe("messages made up to do harm", () => {
         fc.asyncProperty(batches, async (batch) => {
           await Promise.all(batch.map(([bytes, method]) => check(bytes, method)));
         }),
-        { numRuns: 100 },
+        { numRuns: rounds },
       );
       expect(plane.inHand).toBe(0);
-      expect([...answers.values()].reduce((a, b) => a + b)).toBeGreaterThanOrEqual(4_000);
+      expect([...answers.values()].reduce((a, b) => a + b)).toBeGreaterThanOrEqual(40 * rounds);
       expect([...answers.keys()].sort()).toEqual(expect.arrayContaining([0, 3, 5, 13]));
       const after = await caller.infer({
         modelName: "add",
