@@ -67,7 +67,7 @@ export {
 export { InferenceService, defineInference, type DefineInferenceOptions, type InferenceOptions } from "./service/inference-service.ts";
 export { BatchableService, defineBatchable, type DefineBatchableOptions } from "./service/batchable-service.ts";
 export { arrayBatcher, namedArraysBatcher, padAxis, type ArrayBatcherOptions, type Padding } from "./service/array-batchers.ts";
-export type { AnyBatcher, Batcher, Gather, GatheredRun } from "./service/batcher.ts";
+export type { AnyBatcher, Batcher, Gather, GatheredRun, RunPermits } from "./service/batcher.ts";
 export type { ModelServiceDefinition, ModelServiceInfo, ModelServiceOptions } from "./service/model-service.ts";
 export type { ModelLoader, ModelPlace } from "./service/model-loader.ts";
 export type { Processor } from "./service/processor.ts";

@@ -19,6 +19,7 @@ export {
   type TypeScriptModel,
 } from "./server/backend/typescript.ts";
 export type { ModelControlMode, ModelRepositoryOptions } from "./server/options.ts";
+export type { RateLimitResource } from "./server/rate-limiter.ts";
 export type { ModelReport } from "./server/model-report.ts";
 export type { FailureReason } from "./server/statistics.ts";
 export type { InferAdmission, InferCaller, LoadOverrides, ModelPlane, ServedModel, Settings } from "./runtime/model-plane.ts";

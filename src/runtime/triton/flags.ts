@@ -4,7 +4,7 @@ import type { ChosenPorts } from "./ports.ts";
 import { hasRateLimiter } from "./replication.ts";
 
 /** Whether the server is to heed rate limiters, as it was told or as a replication asks for. */
-export function rateLimitOf({
+function rateLimitOf({
   rateLimit,
   replication,
 }: Pick<ResolvedTritonOptions, "rateLimit" | "replication">): "off" | "execution_count" {

@@ -271,9 +271,7 @@ describe("past Fastify and behind it", () => {
         const { requests, cuts } = all[index]!;
         const bytes = Buffer.concat(requests.map((request, id) => bytesOf(request, id)));
         await expectTheSame(cutAt(bytes, cuts)).catch((thrown: unknown) => {
-          different.push(
-            `${index}: ${JSON.stringify(bytes.toString("latin1").slice(0, 1_500))}\n${told(thrown)}`,
-          );
+          different.push(`${index}: ${JSON.stringify(bytes.toString("latin1").slice(0, 1_500))}\n${told(thrown)}`);
         });
       }
     };
