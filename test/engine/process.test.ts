@@ -31,7 +31,7 @@ function lives(pid: number): boolean {
 }
 
 describe("a process that is killed from outside", () => {
-  const kills = sized(8, 50);
+  const kills = sized(5, 50);
   test(`${kills} times under load: everybody gets an answer, only what was in it fails`, { timeout: 120_000 }, async () => {
     const { server, changes, ...seeing } = await start("work", { workers: 2 });
     const killed = new Set<number>();

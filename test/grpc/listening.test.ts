@@ -243,7 +243,7 @@ describe("messages made up to do harm", () => {
     .map((name) => name.slice(0, -"Request".length))
     .filter((name) => name !== "ModelInfer");
 
-  const rounds = sized(30, 100);
+  const rounds = sized(20, 100);
   test("requests of every shape, whole, cut off and changed, over every method: each gets an answer, and the server goes on", async () => {
     await serving({}, async (server, plane) => {
       using caller = new Caller(server.url);

@@ -260,7 +260,7 @@ function cutAt(bytes: Buffer, places: readonly number[]): readonly Buffer[] {
 const upgrades = ["upgrade: h2c\r\nconnection: upgrade, http2-settings\r\nhttp2-settings: x", "upgrade: websocket\r\nconnection: upgrade"];
 
 describe("past Fastify and behind it", () => {
-  const runs = sized(200, 10_000);
+  const runs = sized(100, 10_000);
   test(`${runs} connections, with whatever can be sent, get the same answers`, { timeout: 600_000 }, async () => {
     const connection = fc.record({ requests: fc.array(sent, { minLength: 1, maxLength: 3 }), cuts: fc.array(fc.nat(), { maxLength: 6 }) });
     const all = fc.sample(connection, { numRuns: runs, seed: Number(process.env.FC_SEED ?? 1) });

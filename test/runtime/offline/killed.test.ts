@@ -11,7 +11,7 @@ import { sized } from "../../support/sizes.ts";
 import type { Checkpoint } from "../../../src/runtime/offline/checkpoint.ts";
 
 const script = fileURLToPath(new URL("run.mjs", import.meta.url));
-const rowCount = sized(1_500, 4_000);
+const rowCount = sized(1_000, 4_000);
 let folder: string;
 let input: string;
 let whole: string;
