@@ -8,7 +8,7 @@ import { modelContract } from "servable/testing";
 import { localTriton, SpecsTritonModel, Tensor, TritonModel } from "servable/triton";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { prepare, type Prepared } from "../runtime/triton/support.ts";
-import { addSub, addSubAnswer, addSubConfig, addSubExample as example, addSubModels } from "../support/add-sub.ts";
+import { addSub, addSubAnswer, addSubConfig, addSubExample as example, addSubModels, askForSums, sums } from "../support/add-sub.ts";
 import { keepLog } from "../support/serving.ts";
 
 const files = { "add_sub/config.pbtxt": addSubConfig.asPbtext(), "add_sub/1/model.onnx": addSub };
@@ -108,16 +108,7 @@ describe("in an InferenceService", () => {
     const runtime = new HttpRuntime({ services: [service()], port: 0, log: keepLog() });
     await runtime.start();
     try {
-      const ask = async (n: number): Promise<unknown> => {
-        const body = JSON.stringify([
-          [n, 2],
-          [3, 4],
-        ]);
-        const headers = { "content-type": "application/json" };
-        return (await fetch(`${runtime.url}/sums`, { method: "POST", headers, body })).json();
-      };
-      const numbers = Array.from({ length: 20 }, (_item, n) => n);
-      expect(await Promise.all(numbers.map(ask))).toEqual(numbers.map((n) => [[n + 3, 6]]));
+      expect(await askForSums(runtime.url)).toEqual(sums);
     } finally {
       await runtime.stop();
     }

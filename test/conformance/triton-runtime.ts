@@ -21,7 +21,7 @@ import {
 import { keepLines, serverOptions, type KeptLine, type ServerName } from "./environment.ts";
 import { checkFaults } from "./faults.ts";
 import { checkJudgement } from "./judgement.ts";
-import { addSub, addSubAnswer, addSubConfig, addSubExample, addSubModels } from "../support/add-sub.ts";
+import { addSub, addSubAnswer, addSubConfig, addSubExample, addSubModels, askForSums, sums } from "../support/add-sub.ts";
 import { checkRateLimits } from "./rate-limits.ts";
 import { copies, groupOf, sharedMemory, until, writeModel } from "./processes.ts";
 import type { Tally } from "./tally.ts";
@@ -193,18 +193,7 @@ async function inService(url: string): Promise<void> {
   const runtime = new HttpRuntime({ services: [service], port: 0, log: keepLines([]) });
   await runtime.start();
   try {
-    const ask = async (n: number): Promise<unknown> => {
-      const body = JSON.stringify([
-        [n, 2],
-        [3, 4],
-      ]);
-      return (await fetch(`${runtime.url}/sums`, { method: "POST", headers: { "content-type": "application/json" }, body })).json();
-    };
-    const answers = await Promise.all(Array.from({ length: 20 }, (_, n) => ask(n)));
-    assert.deepEqual(
-      answers,
-      Array.from({ length: 20 }, (_, n) => [[n + 3, 6]]),
-    );
+    assert.deepEqual(await askForSums(runtime.url), sums);
   } finally {
     await runtime.stop();
   }

@@ -34,3 +34,16 @@ export const addSubModels = (url: () => string): Readonly<Record<string, () => P
   "SpecsTritonModel, by the server's configuration": () => SpecsTritonModel.connect(url(), "add_sub"),
   "SpecsTritonModel, by a configuration": () => new SpecsTritonModel(url(), addSubConfig),
 });
+
+/** Asks a service that adds rows on this model many things at once. @returns its answers, which are to be `sums` */
+export async function askForSums(url: string): Promise<unknown> {
+  const ask = async (n: number): Promise<unknown> => {
+    const body = JSON.stringify([
+      [n, 2],
+      [3, 4],
+    ]);
+    return (await fetch(`${url}/sums`, { method: "POST", headers: { "content-type": "application/json" }, body })).json();
+  };
+  return Promise.all(sums.map((_, n) => ask(n)));
+}
+export const sums: readonly unknown[] = Array.from({ length: 20 }, (_, n) => [[n + 3, 6]]);

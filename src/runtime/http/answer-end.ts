@@ -50,36 +50,3 @@ function watchWaiting(response: Watched): void {
   responses.add(response);
   response.once("close", () => responses.delete(response));
 }
-
-const broken = new WeakSet<Socket>();
-
-/**
- * Has what is no HTTP answered on a connection: after the answers to whole requests before it, of which a client may have sent several at once, and not at all
- * in the middle of another answer, as a part of which it would be taken: a stream may go on for long.
- *
- * @param thrown - what the parser says of it
- * @param write - writes the answer, and ends the connection
- */
-export function answerBroken(thrown: { readonly code?: string }, socket: Socket, write: () => void): void {
-  // Each further piece of it is another error.
-  if (broken.has(socket)) return;
-  const response = answering(socket);
-  if (socket.destroyed || !socket.writable || thrown.code === "ECONNRESET") {
-    socket.destroy();
-  } else if (response?.req.complete === true && (response.writableEnded || !response.headersSent)) {
-    broken.add(socket);
-    whenEnded(response, () => {
-      broken.delete(socket);
-      answerBroken(thrown, socket, write);
-    });
-  } else if (response?.headersSent === true) {
-    socket.destroy();
-  } else {
-    write();
-  }
-}
-
-/** The answer whose turn it is on a connection; Node tells it nowhere else. */
-function answering(socket: Socket & { readonly _httpMessage?: ServerResponse | null }): ServerResponse | undefined {
-  return socket._httpMessage ?? undefined;
-}

@@ -1,12 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Socket } from "node:net";
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from "fastify";
 import { ServableError } from "../../errors.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { newRequestId } from "../../service/request-id.ts";
 import type { Logger } from "../../service/service.ts";
 import type { TlsMaterial } from "../address.ts";
-import { answerBroken } from "./answer-end.ts";
+import { answerBroken, type Breakage, type BrokenAnswer } from "./broken-request.ts";
 import { elapsedMs, noteArrival } from "./arrival.ts";
 import { problemAnswer } from "./exchange.ts";
 import { requestIdOf } from "./head.ts";
@@ -41,9 +40,7 @@ export function createApp(engine: Engine, tls: TlsMaterial | undefined, log: Log
       answerError(engine, error, request, reply);
     },
     clientErrorHandler: (thrown, socket) => {
-      answerBroken(thrown, socket, () => {
-        answerGarbage(thrown, socket);
-      });
+      answerBroken(thrown, socket, brokenAnswer);
     },
     exposeHeadRoutes: true,
   };
@@ -107,24 +104,15 @@ function answerError(engine: Engine, thrown: unknown, request: FastifyRequest, r
   sendFrom(engine, reply, { ...answer, headers });
 }
 
-/** Answers what is not HTTP at all; there is no request yet, so it is written by hand. */
-function answerGarbage(thrown: Error & { readonly code?: string }, socket: Socket): void {
-  const slow = thrown.code === "ERR_HTTP_REQUEST_TIMEOUT";
-  const error = slow
-    ? new ServableError("request_timeout", "The request's head did not arrive in time.")
-    : new ServableError(
-        "invalid_request",
-        thrown.code === "HPE_HEADER_OVERFLOW" ? "The request's head is too large." : "The request is not valid HTTP.",
-      );
+const textOf: Readonly<Record<Breakage, string>> = {
+  late: "The request's head did not arrive in time.",
+  "head too large": "The request's head is too large.",
+  "not HTTP": "The request is not valid HTTP.",
+};
+
+function brokenAnswer(breakage: Breakage): BrokenAnswer {
   const requestId = newRequestId();
-  const { status, headers, body } = problemAnswer(error, requestId);
-  const lines = Object.entries({
-    ...headers,
-    "x-request-id": requestId,
-    "content-length": String(Buffer.byteLength(body as string)),
-    connection: "close",
-  });
-  socket.end(
-    `HTTP/1.1 ${status} ${slow ? "Request Timeout" : "Bad Request"}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n${body as string}`,
-  );
+  const error = new ServableError(breakage === "late" ? "request_timeout" : "invalid_request", textOf[breakage]);
+  const { headers, body } = problemAnswer(error, requestId);
+  return { headers: { ...headers, "x-request-id": requestId }, body: body as string };
 }

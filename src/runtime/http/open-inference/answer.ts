@@ -1,5 +1,5 @@
 import type { FastifyReply } from "fastify";
-import { discardRest } from "../node-body.ts";
+import { discardRest, restBytes } from "../node-body.ts";
 import { endWithText } from "../one-write.ts";
 import { failureBody, failureHeaders, httpStatusOf } from "./failure.ts";
 
@@ -12,8 +12,6 @@ export interface WireAnswer {
 }
 
 const jsonHeaders = { "content-type": "application/json" } as const;
-/** What a sender may still send of a body that nobody reads, so that it gets to read its answer. */
-const restBytes = 16 * 1024 * 1024;
 
 /** An answer in JSON. */
 export function jsonAnswer(value: unknown): WireAnswer {

@@ -1,10 +1,9 @@
-import type { Socket } from "node:net";
 import { fastify, type FastifyContentTypeParser, type FastifyInstance, type FastifyServerOptions } from "fastify";
 import { ServableError } from "../../../errors.ts";
 import { InferenceError } from "../../../protocol/inference-error.ts";
 import type { TlsMaterial } from "../../address.ts";
-import { answerBroken } from "../answer-end.ts";
-import { failureAnswer, plainSending, refusal, sendAnswer, type WireAnswer } from "./answer.ts";
+import { answerBroken, type Breakage, type BrokenAnswer } from "../broken-request.ts";
+import { failureAnswer, plainSending, refusal, sendAnswer } from "./answer.ts";
 
 const headersTimeoutMs = 10_000;
 const idleTimeoutMs = 72_000;
@@ -30,9 +29,7 @@ export function createModelApp(tls: TlsMaterial | undefined, onUnforeseen: (thro
       sendAnswer(reply, refusal(404), plainSending);
     },
     clientErrorHandler: (thrown, socket) => {
-      answerBroken(thrown, socket, () => {
-        answerGarbage(thrown, socket);
-      });
+      answerBroken(thrown, socket, brokenAnswer);
     },
   };
   // Triton does not ask for a Host header, and Node's own answer to a request without one has no text.
@@ -70,16 +67,13 @@ function leaveBodies(app: FastifyInstance): void {
   app.addContentTypeParser(/^/, leave);
 }
 
-/** Answers what is not HTTP at all; there is no request yet, so it is written by hand. */
-function answerGarbage(thrown: Error & { readonly code?: string }, socket: Socket): void {
-  const slow = thrown.code === "ERR_HTTP_REQUEST_TIMEOUT";
-  const text = slow
-    ? "The request did not arrive in time."
-    : thrown.code === "HPE_HEADER_OVERFLOW"
-      ? "The request's head is too large."
-      : "The request is not valid HTTP.";
-  const { headers, body }: WireAnswer = failureAnswer(new InferenceError("INVALID_ARG", text));
-  const lines = Object.entries({ ...headers, "content-length": String(Buffer.byteLength(body as string)), connection: "close" });
-  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");
-  socket.end(`HTTP/1.1 ${slow ? "408 Request Timeout" : "400 Bad Request"}\r\n${head}\r\n${body as string}`);
+const textOf: Readonly<Record<Breakage, string>> = {
+  late: "The request did not arrive in time.",
+  "head too large": "The request's head is too large.",
+  "not HTTP": "The request is not valid HTTP.",
+};
+
+function brokenAnswer(breakage: Breakage): BrokenAnswer {
+  const { headers, body } = failureAnswer(new InferenceError("INVALID_ARG", textOf[breakage]));
+  return { headers, body: body as string };
 }

@@ -1,0 +1,57 @@
+import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { whenEnded } from "./answer-end.ts";
+
+/** What is wrong with something that is no request. */
+export type Breakage = "late" | "head too large" | "not HTTP";
+
+/** What is said of it. */
+export interface BrokenAnswer {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+const waiting = new WeakSet<Socket>();
+
+/**
+ * Answers what is no HTTP on a connection, and ends it: after the answers to whole requests before it, of which a client may have sent several at once, and not at
+ * all in the middle of another answer, as a part of which it would be taken: a stream may go on for long.
+ *
+ * @param thrown - what the parser says of it
+ */
+export function answerBroken(thrown: { readonly code?: string }, socket: Socket, answer: (breakage: Breakage) => BrokenAnswer): void {
+  // Each further piece of it is another error.
+  if (waiting.has(socket)) return;
+  const response = answering(socket);
+  if (socket.destroyed || !socket.writable || thrown.code === "ECONNRESET") {
+    socket.destroy();
+  } else if (response?.req.complete === true && (response.writableEnded || !response.headersSent)) {
+    waiting.add(socket);
+    whenEnded(response, () => {
+      waiting.delete(socket);
+      answerBroken(thrown, socket, answer);
+    });
+  } else if (response?.headersSent === true) {
+    socket.destroy();
+  } else {
+    const breakage = breakageOf(thrown);
+    write(socket, breakage, answer(breakage));
+  }
+}
+
+/** The answer whose turn it is on a connection; Node tells it nowhere else. */
+function answering(socket: Socket & { readonly _httpMessage?: ServerResponse | null }): ServerResponse | undefined {
+  return socket._httpMessage ?? undefined;
+}
+
+function breakageOf({ code }: { readonly code?: string }): Breakage {
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") return "late";
+  return code === "HPE_HEADER_OVERFLOW" ? "head too large" : "not HTTP";
+}
+
+/** There is no request yet, and so no response: it is written by hand. */
+function write(socket: Socket, breakage: Breakage, { headers, body }: BrokenAnswer): void {
+  const lines = Object.entries({ ...headers, "content-length": String(Buffer.byteLength(body)), connection: "close" });
+  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  socket.end(`HTTP/1.1 ${breakage === "late" ? "408 Request Timeout" : "400 Bad Request"}\r\n${head}\r\n${body}`);
+}
