@@ -129,7 +129,7 @@ const seeing = (folder: string, wanted: number, patienceMs: number): string => `
   });
 `;
 const limitedTo = (count: number): string =>
-  `backend: "typescript" instance_group { count: 2 kind: KIND_CPU rate_limiter { resources { name: "room" global: true count: ${count} } } }`;
+  `backend: "typescript" default_model_filename: "model.mjs" instance_group { count: 2 kind: KIND_CPU rate_limiter { resources { name: "room" global: true count: ${count} } } }`;
 
 describe("a model server", () => {
   let folder: string;
@@ -139,9 +139,9 @@ describe("a model server", () => {
   afterEach(() => rm(folder, { recursive: true, force: true }));
 
   const files = (wanted: number, needs: readonly [number, number] = [1, 1], patienceMs = 250): Record<string, string> => ({
-    "a/1/model.ts": seeing(folder, wanted, patienceMs),
+    "a/1/model.mjs": seeing(folder, wanted, patienceMs),
     "a/config.pbtxt": limitedTo(needs[0]),
-    "b/1/model.ts": seeing(folder, wanted, patienceMs),
+    "b/1/model.mjs": seeing(folder, wanted, patienceMs),
     "b/config.pbtxt": limitedTo(needs[1]),
   });
   type Served = Awaited<ReturnType<typeof serveRepository>>;
