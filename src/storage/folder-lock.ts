@@ -16,8 +16,7 @@ const lookMs = 200;
 export async function withLock<T>(file: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
   const mark = `${process.pid}\n${hostname()}\n${randomUUID()}\n`;
   while (!(await take(file, mark))) {
-    if (await isGone(file)) await unlink(file).catch(() => undefined);
-    else await waitABit(signal);
+    if (!(await isGone(file)) || !(await freed(file))) await waitABit(signal);
   }
   const timer = setInterval(() => {
     const now = new Date();
@@ -29,6 +28,26 @@ export async function withLock<T>(file: string, signal: AbortSignal | undefined,
     clearInterval(timer);
     // Another one may have taken it over.
     if ((await readFile(file, "utf8").catch(() => "")) === mark) await unlink(file).catch(() => undefined);
+  }
+}
+
+/**
+ * Removes a lock whose owner is gone; one process at a time: of two who saw that, the slower one would remove the lock that the faster one has taken
+ * since.
+ */
+async function freed(file: string): Promise<boolean> {
+  const turn = `${file}-turn`;
+  if (!(await take(turn, `${process.pid}\n${hostname()}\n`))) {
+    if (await isGone(turn)) await unlink(turn).catch(() => undefined);
+    return false;
+  }
+  try {
+    if (await isGone(file)) await unlink(file);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await unlink(turn).catch(() => undefined);
   }
 }
 
