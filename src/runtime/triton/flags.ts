@@ -4,10 +4,7 @@ import type { ChosenPorts } from "./ports.ts";
 import { hasRateLimiter } from "./replication.ts";
 
 /** Whether the server is to heed rate limiters, as it was told or as a replication asks for. */
-function rateLimitOf({
-  rateLimit,
-  replication,
-}: Pick<ResolvedTritonOptions, "rateLimit" | "replication">): "off" | "execution_count" {
+function rateLimitOf({ rateLimit, replication }: Pick<ResolvedTritonOptions, "rateLimit" | "replication">): "off" | "execution_count" {
   return rateLimit ?? (hasRateLimiter(replication) ? "execution_count" : "off");
 }
 
