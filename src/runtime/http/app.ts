@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from "fastify";
 import { ServableError } from "../../errors.ts";
 import type { Engine } from "../../engine/engine.ts";
@@ -10,6 +9,7 @@ import { elapsedMs, noteArrival } from "./arrival.ts";
 import { problemAnswer } from "./exchange.ts";
 import { requestIdOf } from "./head.ts";
 import { foreignProblem, foreignStatus } from "./foreign-problem.ts";
+import { answerExpectations } from "./request-listeners.ts";
 import { sendFrom } from "./service-front.ts";
 
 const headersTimeoutMs = 10_000;
@@ -45,15 +45,12 @@ export function createApp(engine: Engine, tls: TlsMaterial | undefined, log: Log
     exposeHeadRoutes: true,
   };
   // Fastify types an HTTPS instance apart; nothing here depends on the difference.
-  const serverOptions = { headersTimeout: headersTimeoutMs };
+  const serverOptions = { headersTimeout: headersTimeoutMs, requireHostHeader: false };
   const app =
     tls === undefined
       ? fastify({ ...options, http: serverOptions })
       : (fastify({ ...options, https: { cert: tls.cert, key: tls.key, ...serverOptions } } as FastifyServerOptions) as FastifyInstance);
-  // RFC 9110 section 10.1.1 lets a server pass over what it does not know; Node's own refusal would have neither a text nor a log line.
-  app.server.on("checkExpectation", (message: IncomingMessage, response: ServerResponse) => {
-    app.server.emit("request", message, response);
-  });
+  answerExpectations(app.server);
   // Fastify writes no log here, and nobody else would tell of it.
   app.addHook("onError", (request, reply, error, done) => {
     if (!ownScopes.has(request.server) && foreignStatus(error, reply) >= 500) {

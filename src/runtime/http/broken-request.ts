@@ -1,4 +1,4 @@
-import type { ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { whenEnded } from "./answer-end.ts";
 
@@ -14,34 +14,48 @@ export interface BrokenAnswer {
 const waiting = new WeakSet<Socket>();
 
 /**
- * Answers what is no HTTP on a connection, and ends it: after the answers to whole requests before it, of which a client may have sent several at once, and not at
- * all in the middle of another answer, as a part of which it would be taken: a stream may go on for long.
+ * Answers what is no HTTP on a connection, and ends it: after the answers that are about to be sent, after those to whole requests
+ * before it, of which a client may have sent several at once, and not at all in the middle of another answer, as a part of which it would be
+ * taken: a stream may go on for long.
  *
  * @param thrown - what the parser says of it
  */
 export function answerBroken(thrown: { readonly code?: string }, socket: Socket, answer: (breakage: Breakage) => BrokenAnswer): void {
   // Each further piece of it is another error.
   if (waiting.has(socket)) return;
-  const response = answering(socket);
-  if (socket.destroyed || !socket.writable || thrown.code === "ECONNRESET") {
-    socket.destroy();
-  } else if (response?.req.complete === true && (response.writableEnded || !response.headersSent)) {
-    waiting.add(socket);
-    whenEnded(response, () => {
-      waiting.delete(socket);
-      answerBroken(thrown, socket, answer);
-    });
-  } else if (response?.headersSent === true) {
-    socket.destroy();
-  } else {
-    const breakage = breakageOf(thrown);
-    write(socket, breakage, answer(breakage));
-  }
+  waiting.add(socket);
+  const decide = (): void => {
+    const response = answering(socket);
+    if (socket.destroyed || !socket.writable || thrown.code === "ECONNRESET") {
+      socket.destroy();
+    } else if (response?.req.complete === true && (response.writableEnded || !response.headersSent)) {
+      whenEnded(response, decide);
+    } else if (response?.headersSent ?? isInBody(socket)) {
+      // Of an answer, or of a body after its answer.
+      socket.destroySoon();
+    } else {
+      const breakage = breakageOf(thrown);
+      write(socket, breakage, answer(breakage));
+    }
+  };
+  // What refuses a request without its body takes a turn at most, and is sent at the end of that.
+  setImmediate(() => setImmediate(decide));
 }
 
-/** The answer whose turn it is on a connection; Node tells it nowhere else. */
-function answering(socket: Socket & { readonly _httpMessage?: ServerResponse | null }): ServerResponse | undefined {
+/** What Node keeps of a connection, and tells nowhere else. */
+interface HttpSocket extends Socket {
+  /** The answer whose turn it is. */
+  readonly _httpMessage?: ServerResponse | null;
+  readonly parser?: { readonly incoming: IncomingMessage | null } | null;
+}
+
+function answering(socket: HttpSocket): ServerResponse | undefined {
   return socket._httpMessage ?? undefined;
+}
+
+/** Whether what came last belongs to a request whose head was whole. */
+function isInBody({ parser }: HttpSocket): boolean {
+  return parser?.incoming?.complete === false;
 }
 
 function breakageOf({ code }: { readonly code?: string }): Breakage {

@@ -44,8 +44,8 @@ function sendStream(message: IncomingMessage, response: ServerResponse, answer: 
   source.once("readable", () => {
     if (response.headersSent || response.destroyed) return;
     try {
-      // There is something by now, or there is nothing: Fastify's answer is told by its length then, and so is this one.
-      if (source.readableLength === 0) head.push("content-length", "0");
+      // There is something by now, or there is nothing: Fastify's answer is told by its length then (in HTTP/1.1), and so is this one.
+      if (source.readableLength === 0 && response.useChunkedEncodingByDefault) head.push("content-length", "0");
       response.writeHead(answer.status, head);
       source.pipe(response);
     } catch {

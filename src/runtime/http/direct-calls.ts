@@ -8,6 +8,7 @@ import { requestIdOf } from "./head.ts";
 import { sendDirectly } from "./direct-answer.ts";
 import { restBytes, restBytesOf } from "./node-body.ts";
 import { NodeCall } from "./node-call.ts";
+import { takeRequests } from "./request-listeners.ts";
 import { TurnEnd } from "./turn-end.ts";
 import type { OriginGuard } from "./origins.ts";
 
@@ -30,13 +31,10 @@ export function answerDirectly(server: Server, options: DirectCallOptions): void
   const { engine } = options;
   const lane = new Lane(options);
   const services = new Map([...engine.definitions.values()].map((definition) => [`/${definition.name}`, definition]));
-  // Fastify has added one, and Node tells its kind nowhere else.
-  const others = server.listeners("request") as ((message: IncomingMessage, response: ServerResponse) => void)[];
-  server.removeAllListeners("request");
-  server.on("request", (message: IncomingMessage, response: ServerResponse) => {
+  takeRequests(server, (message, response) => {
     const definition = message.method === "POST" ? services.get(message.url ?? "") : undefined;
-    if (definition === undefined) for (const other of others) other(message, response);
-    else lane.answer(definition, message, response);
+    if (definition !== undefined) lane.answer(definition, message, response);
+    return definition !== undefined;
   });
 }
 

@@ -10,6 +10,8 @@ import { answerErrors, createApp, refuseUnknownPaths } from "./app.ts";
 import { elapsedMs } from "./arrival.ts";
 import { reachingOut } from "./auth-plugin.ts";
 import { answerDirectly } from "./direct-calls.ts";
+import { refuseHostless } from "./hostless.ts";
+import { leaveLateRequests } from "./request-listeners.ts";
 import { Connections } from "./connections.ts";
 import { docsFront, pagePaths } from "./docs-front.ts";
 import { problemAnswer } from "./exchange.ts";
@@ -176,6 +178,8 @@ export class HttpRuntime implements Runtime {
       const tokenGuard = tokens && ((authorization?: string) => (tokens.accepts(authorization) ? undefined : tokenMissing()));
       answerDirectly(app.server, { engine, originGuard: originGuard(origins), tokenGuard });
     }
+    refuseHostless(app.server, engine);
+    leaveLateRequests(app.server);
     this.#connections.watch(app.server);
     return app;
   }

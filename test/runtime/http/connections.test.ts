@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { BytesHandler, defineService, type ServableError } from "servable";
 import type { HttpRuntimeOptions } from "servable/http";
 import { afterAll, describe, expect, test } from "vitest";
@@ -36,6 +37,34 @@ async function sendParts({ socket, closed }: RawConnection, part: Buffer, most: 
 }
 
 describe.each(lanes)("%s", (_lane, options) => {
+  test("a 100 Continue for one of several requests stands before its answer", async () => {
+    const slow = defineService({ name: "slow", call: () => setTimeout(50, "slow") });
+    const bytes = defineService({ name: "bytes", response: new BytesHandler(), call: () => Buffer.from("bytes") });
+    await using server = await serve([slow, bytes], options);
+    using connection = await openRaw(server.port);
+    connection.write(post("/slow", "1") + post("/bytes", "1", "expect: 100-continue\r\n") + bye);
+    const answers = splitAnswers(await connection.closed);
+    expect(answers.map(({ status, body }) => `${status.slice(9, 12)} ${body}`)).toEqual([
+      '200 "slow"',
+      "100 ",
+      "200 bytes",
+      '200 {"status":"alive"}',
+    ]);
+  });
+
+  test("HTTP/1.1 without a Host header is refused in words, and what comes behind that is left alone", async () => {
+    const asked: unknown[] = [];
+    const echo = defineService({ name: "echo", call: (value) => asked.push(value) });
+    await using server = await serve([echo], options);
+    using connection = await openRaw(server.port);
+    connection.write(post("/echo", "1").replace("host: x\r\n", "x-request-id: mine\r\n"));
+    const text = await connection.closed;
+    expect(text).toMatch(/^HTTP\/1\.1 400 .*x-request-id: mine.*The request has no Host header/s);
+    expect(text).toContain("connection: close");
+    expect(asked).toEqual([]);
+    expect(server.lines.filter(({ fields }) => fields.requestId === "mine")).toMatchObject([{ fields: { outcome: "invalid_request" } }]);
+  });
+
   test("a stream without an item is told by its length, and the connection goes on", async () => {
     const none = async function* (): AsyncGenerator<Uint8Array> {
       await Promise.resolve();

@@ -3,6 +3,7 @@ import { ServableError } from "../../../errors.ts";
 import { InferenceError } from "../../../protocol/inference-error.ts";
 import type { TlsMaterial } from "../../address.ts";
 import { answerBroken, type Breakage, type BrokenAnswer } from "../broken-request.ts";
+import { leaveLateRequests, answerExpectations } from "../request-listeners.ts";
 import { failureAnswer, plainSending, refusal, sendAnswer } from "./answer.ts";
 
 const headersTimeoutMs = 10_000;
@@ -40,8 +41,8 @@ export function createModelApp(tls: TlsMaterial | undefined, onUnforeseen: (thro
       ? fastify({ ...options, http: serverOptions })
       : (fastify({ ...options, https: { cert: tls.cert, key: tls.key, ...serverOptions } } as FastifyServerOptions) as FastifyInstance);
   leaveBodies(app);
-  // An expectation that nobody knows is passed over (RFC 9110, section 10.1.1); Node's own answer to it has no text.
-  app.server.on("checkExpectation", (message, response) => app.server.emit("request", message, response));
+  answerExpectations(app.server);
+  leaveLateRequests(app.server);
   app.setNotFoundHandler((_request, reply) => {
     sendAnswer(reply, refusal(404), plainSending);
   });
