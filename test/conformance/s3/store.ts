@@ -50,7 +50,9 @@ export async function startStore(folder: string): Promise<Store> {
     `-s3.port.grpc=${s3Grpc}`,
     `-s3.config=${config}`,
   ];
-  const child = spawn(weed, args, { cwd: folder, stdio: ["ignore", log, log] });
+  // Where it would leave further logs behind.
+  const env = { ...process.env, TMPDIR: folder };
+  const child = spawn(weed, args, { cwd: folder, env, stdio: ["ignore", log, log] });
   const store: Store = { endpoint: `http://127.0.0.1:${s3}`, port: s3 ?? 0, folder, stop: () => stop(child) };
   try {
     await ready(child, store.endpoint);
