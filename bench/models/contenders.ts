@@ -53,7 +53,7 @@ const openInference: Wire = {
 /** All servers, in the order in which they are measured. */
 export function contenders(compiled: (file: string) => URL, scratch: string): readonly Contender[] {
   const node = (file: string, ...args: readonly string[]): readonly string[] => [process.execPath, fileURLToPath(compiled(file)), ...args];
-  const servable = (id: string, name: string, log: "on" | "off"): Contender => ({
+  const servable = (id: string, name: string, environment: Readonly<Record<string, string>>): Contender => ({
     id,
     name,
     kind: "servable",
@@ -61,7 +61,7 @@ export function contenders(compiled: (file: string) => URL, scratch: string): re
     missing: () => undefined,
     start: (model, port) => ({
       command: node("models/servers/servable.ts", String(port)),
-      environment: { BENCH_MODEL: model, BENCH_LOG: log },
+      environment: { BENCH_MODEL: model, ...environment },
     }),
   });
   const bare = (id: string, name: string, kind: "limit" | "reference", file: string): Contender => ({
@@ -75,8 +75,9 @@ export function contenders(compiled: (file: string) => URL, scratch: string): re
   return [
     bare("node", "bare node:http, no model", "limit", "models/servers/bare-node.ts"),
     bare("hand", "written by hand", "reference", "hand-written/server.ts"),
-    servable("servable", "servable", "on"),
-    servable("quiet", "servable, no request log", "off"),
+    servable("servable", "servable", {}),
+    servable("quiet", "servable, no request log", { BENCH_LOG: "off" }),
+    servable("servable-inline", "servable, the model inline", { BENCH_PLACEMENT: "inline" }),
     {
       ...peer("Triton", "triton", openInference, (_python, model, port) => {
         const { command, environment } = tritonStart(path.join(scratch, "triton"), port);

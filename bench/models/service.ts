@@ -8,7 +8,7 @@ export const predict = defineInference({
   input: z.object({ x: z.array(z.number()).length(64) }),
   output: z.object({ y: z.array(z.number()).length(10) }),
   model: () => loadOnnxModel(process.env.BENCH_MODEL ?? ""),
-  policy: { batching: { maxRows: 16 } },
+  policy: { batching: { maxRows: 16 }, ...(process.env.BENCH_PLACEMENT === "inline" ? { placement: "inline" } : {}) },
   preprocess: ({ x }) => ({ x: new Tensor("FP32", [1, 64], new Float32Array(x)) }),
   postprocess: ({ y }) => ({ y: Array.from(y?.as("FP32").data ?? []) }),
 });

@@ -5,6 +5,7 @@ import type { EncodedRequest, EncodedResponse } from "../service/full-service.ts
 import type { LoaderSpec } from "../service/loader.ts";
 import type { CallResult, MaybePromise } from "../service/service.ts";
 import { Arrivals } from "./batching/arrivals.ts";
+import type { BatchEvent } from "./batching/dynamic-batcher.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Execution, ExecutionHost } from "./execution.ts";
 import { Gate } from "./gate.ts";
@@ -113,29 +114,26 @@ export class HostedService implements ExecutionHost {
           (policy.placement === "inline" ? 'is placed "inline".' : "has none."),
       );
     }
-    if (policy.placement === "inline") return new InlinePlacement({ definition, log, policy, onChange: workerChanged });
-    const kind = policy.placement;
-    if (spec === undefined) {
-      throw new ServableError(
-        "invalid_config",
-        `Service '${definition.name}' runs ${kind === "process" ? "in a process" : "on a thread"}, which constructs it anew: say where from, { module: import.meta.url, export: "…" }, ` +
-          'instead of giving the object, or ask for policy: { placement: "inline" }.',
-      );
+    const onChange = workerChanged;
+    const worker =
+      policy.placement === "inline" ? undefined : { kind: policy.placement, spec: constructible(definition.name, policy, spec) };
+    const { loadModel } = definition;
+    if (loadModel !== undefined) {
+      const onBatch = (event: BatchEvent): void => {
+        batchRun({ service: definition.name, ...event });
+      };
+      return new InferencePlacement({ definition, loadModel, worker, policy, log, onChange, onBatch, arrivals: this.#arrivals });
     }
-    if (definition.loadModel !== undefined) {
-      return new InferencePlacement({
-        definition,
-        kind,
-        spec,
-        policy,
-        log,
-        onChange: workerChanged,
-        onBatch: (event) => {
-          batchRun({ service: definition.name, ...event });
-        },
-        arrivals: this.#arrivals,
-      });
-    }
-    return new WorkerPlacement({ service: definition.name, kind, spec, policy, log, onChange: workerChanged });
+    if (worker === undefined) return new InlinePlacement({ definition, policy, log, onChange });
+    return new WorkerPlacement({ service: definition.name, ...worker, policy, log, onChange });
   }
+}
+
+function constructible(service: string, { placement }: ResolvedPolicy, spec: LoaderSpec | undefined): LoaderSpec {
+  if (spec !== undefined) return spec;
+  throw new ServableError(
+    "invalid_config",
+    `Service '${service}' runs ${placement === "process" ? "in a process" : "on a thread"}, which constructs it anew: say where from, { module: import.meta.url, export: "…" }, ` +
+      'instead of giving the object, or ask for policy: { placement: "inline" }.',
+  );
 }

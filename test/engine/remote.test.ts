@@ -134,8 +134,8 @@ test("a service that is stopped while its model is loaded is not set up any more
   const changes: string[] = [];
   const placement = new InferencePlacement({
     definition,
-    kind: "thread",
-    spec: { module, export: "doomed" },
+    loadModel: () => Promise.reject(new Error("it is loaded in its worker")),
+    worker: { kind: "thread", spec: { module, export: "doomed" } },
     policy: resolvePolicy(definition, {}),
     log: keepLog(),
     onChange: ({ change }) => changes.push(change),

@@ -1,7 +1,7 @@
 /**
  * The model, served by servable with all its defaults: limits, deadlines, metrics, and one log line a request (written to nowhere).
  *
- * usage: BENCH_MODEL=MODEL.onnx [BENCH_LOG=off] node servable.js PORT
+ * usage: BENCH_MODEL=MODEL.onnx [BENCH_LOG=off] [BENCH_PLACEMENT=inline] node servable.js PORT
  */
 import { createLogger, HttpRuntime } from "servable/http";
 import type { FastifyInstance } from "fastify";

@@ -23,7 +23,7 @@ export interface InlinePlacementOptions {
 export class InlinePlacement implements ServicePlacement {
   readonly #definition: AnyServiceDefinition;
   readonly #log: Logger;
-  /** Whether the service asked to be here, and so may block this thread. */
+  /** Whether the service asked to be here, and so may block this thread. Of one with a model of its own that is the model's to do. */
   readonly #mayBlock: boolean;
   #service: FullService | undefined;
   #stopped = false;
@@ -38,7 +38,7 @@ export class InlinePlacement implements ServicePlacement {
     this.#definition = definition;
     this.#maxBodyBytes = policy.maxBodyBytes;
     this.#log = log;
-    this.#mayBlock = policy.placementAsked;
+    this.#mayBlock = policy.placementAsked && gathered === undefined;
   }
 
   async start(signal: AbortSignal): Promise<void> {
