@@ -33,7 +33,8 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds);
 const seconds = Number(values.seconds);
 // Code that runs ten thousand times a second is compiled for good after some seconds; of fewer requests, later.
-const warmSeconds = Math.max(6, seconds);
+// V8 has compiled what a request goes through after some 100,000 of them.
+const warmSeconds = Math.max(12, seconds);
 const connections = Number(values.connections);
 const parts = values.parts.split(",");
 const models = values.models.split(",").filter((model): model is ModelName => model === "mlp" || model === "heavy");
