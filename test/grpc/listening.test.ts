@@ -1,5 +1,7 @@
 /** What guards the way in: tokens, TLS, limits, compression of answers, and messages made up to do harm. */
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import fc from "fast-check";
@@ -7,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ModelGrpcServer, type ModelGrpcServerOptions } from "../../src/runtime/grpc/model-grpc-server.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { sized } from "../support/sizes.ts";
-import { keepLog } from "../support/serving.ts";
+import { keepLog, until } from "../support/serving.ts";
 import { addPlane, type AddPlane } from "./add-plane.ts";
 import { Caller, floats, grpc, messages } from "./calling.ts";
 
@@ -164,6 +166,33 @@ test.skipIf(made === undefined)("speaks TLS", async () => {
   });
   await expect(missing.start()).rejects.toMatchObject({ code: "invalid_config" });
 });
+
+test.each(made === undefined ? ["TCP"] : ["TCP", "TLS"])(
+  "over %s a stop waits for calls, and no longer than a second for clients that stay silent",
+  async (over) => {
+    const tls = over === "TLS" ? made : undefined;
+    await serving({ tls }, async (server, plane) => {
+      const port = Number(new URL(server.url.replace("grpc", "http")).port);
+      // One that does not hang up; over TLS it is still in its handshake.
+      const silent = connect({ port, host: "127.0.0.1", allowHalfOpen: true }).resume();
+      await once(silent, "connect");
+      const credentials = tls && grpc.credentials.createSsl(readFileSync(tls.certFile));
+      using caller = new Caller(server.url, credentials, { "grpc.ssl_target_name_override": "localhost" });
+      const slow = caller.infer({
+        modelName: "sleep",
+        inputs: [{ name: "MS", datatype: "INT32", shape: [1] }],
+        rawInputContents: [new Uint8Array(Int32Array.of(1_500).buffer)],
+      });
+      await until(() => plane.seen.includes("admit sleep"), "the call");
+      const since = performance.now();
+      await server.stop(600_000);
+      expect(performance.now() - since).toBeLessThan(10_000);
+      expect((await slow).code).toBe(grpc.status.OK);
+      silent.destroy();
+    });
+  },
+  60_000,
+);
 
 test("refuses messages over its limit, and takes those up to it", async () => {
   await serving({ maxMessageBytes: 100_000 }, async (server) => {

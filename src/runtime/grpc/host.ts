@@ -17,6 +17,7 @@ import { turnsTaken } from "../arrivals.ts";
 import { TokenFile } from "../http/tokens.ts";
 import { listenFailure, readTls } from "../address.ts";
 import { Compression } from "./compression.ts";
+import { GrpcConnections } from "./connections.ts";
 import { textForStatus } from "./failure.ts";
 import type { ResolvedGrpcListen } from "./options.ts";
 
@@ -45,6 +46,7 @@ export class GrpcHost {
   readonly #server: Server;
   readonly #tokens: TokenFile | undefined;
   readonly #drainer = new AbortController();
+  readonly #connections = new GrpcConnections();
   #drained: Promise<void> | undefined;
   #listening = false;
 
@@ -107,8 +109,10 @@ export class GrpcHost {
     const credentials = this.#credentials();
     const bound = await new Promise<number>((resolve, reject) => {
       this.#server.bindAsync(`${shown}:${port}`, credentials, (error, number) => {
-        if (error === null) resolve(number);
-        else
+        if (error === null) {
+          this.#connections.watch(this.#server, tls !== undefined);
+          resolve(number);
+        } else
           reject(
             listenFailure(error, host, port) ??
               new ServableError("address_in_use", `${host}:${port} can't be listened on: ${error.message}`, { cause: error }),
@@ -148,13 +152,15 @@ export class GrpcHost {
       });
     });
     this.#drainer.abort();
-    return ended;
+    await Promise.race([ended, this.#connections.silent()]);
+    this.#connections.cut();
   }
 
   /** Gives calls in flight `graceMs` to end, then cuts all connections. */
   async close(graceMs: number): Promise<void> {
     await this.drain(Math.max(graceMs, flushMs));
     this.#server.forceShutdown();
+    this.#connections.cut();
     this.#tokens?.close();
   }
 

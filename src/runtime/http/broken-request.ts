@@ -21,6 +21,11 @@ const waiting = new WeakSet<Socket>();
  * @param thrown - what the parser says of it
  */
 export function answerBroken(thrown: { readonly code?: string }, socket: Socket, answer: (breakage: Breakage) => BrokenAnswer): void {
+  // A TLS handshake that failed, or took too long: nothing can be said on such a connection, and an end would wait for the handshake.
+  if (!isHttp(socket)) {
+    socket.destroy();
+    return;
+  }
   // Each further piece of it is another error.
   if (waiting.has(socket)) return;
   waiting.add(socket);
@@ -46,11 +51,16 @@ export function answerBroken(thrown: { readonly code?: string }, socket: Socket,
 interface HttpSocket extends Socket {
   /** The answer whose turn it is. */
   readonly _httpMessage?: ServerResponse | null;
+  /** Undefined before it is a connection of HTTP. */
   readonly parser?: { readonly incoming: IncomingMessage | null } | null;
 }
 
 function answering(socket: HttpSocket): ServerResponse | undefined {
   return socket._httpMessage ?? undefined;
+}
+
+function isHttp({ parser }: HttpSocket): boolean {
+  return parser !== undefined;
 }
 
 /** Whether what came last belongs to a request whose head was whole. */

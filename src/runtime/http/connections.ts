@@ -68,7 +68,12 @@ export class Connections {
     // One on which nothing was ever said is not idle to Node, but in the middle of its first request.
     for (const socket of this.#sockets) if (socket.bytesRead === 0) socket.destroy();
     if (this.#sockets.size > 0) await soon(Math.min(timeoutMs, halfSaidMs), (resolve) => (this.#onEmpty = resolve));
-    server.closeAllConnections();
+    this.cut();
+  }
+
+  /** Ends every connection as it is. Node's own `closeAllConnections` knows none that is still in its TLS handshake. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
   }
 }
 

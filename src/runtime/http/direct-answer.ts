@@ -23,7 +23,7 @@ export function sendDirectly(message: IncomingMessage, response: ServerResponse,
     return;
   }
   const { body, status } = answer;
-  if (!message.complete) discardRest(message, sending.maxRestBytes);
+  if (!message.complete) discardRest(message, sending.maxRestBytes, sending.last && status !== 408 ? response : undefined);
   const head = headOf(answer, sending);
   const length = Buffer.byteLength(body);
   head.push("content-length", String(length));

@@ -138,7 +138,7 @@ export class HttpRuntime implements Runtime {
   }
 
   async #close(): Promise<void> {
-    this.#app?.server.closeAllConnections();
+    this.#connections.cut();
     await this.#app?.close();
     this.#tokens?.close();
   }

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { ServableError } from "../../errors.ts";
 import type { AbortReading, BodySource } from "./call.ts";
 import { tooLarge } from "./exchange.ts";
@@ -73,9 +73,11 @@ export function restBytesOf(maxBodyBytes: number): number {
  * sender may never end. Beyond them the connection is cut.
  *
  * @param maxBytes - how much more may come, within 5 s
+ * @param last - the answer, where its connection is closed after it
  */
-export function discardRest(message: IncomingMessage, maxBytes: number): void {
+export function discardRest(message: IncomingMessage, maxBytes: number, last?: ServerResponse): void {
   if (message.complete || message.readableEnded || message.destroyed || !hasBody(message)) return;
+  if (last !== undefined) endBehind(message, last);
   const cut = (): void => {
     message.socket.destroy();
   };
@@ -88,6 +90,20 @@ export function discardRest(message: IncomingMessage, maxBytes: number): void {
   message.once("close", () => {
     clearTimeout(timer);
   });
+}
+
+/**
+ * Has an answer end when the body of its request has come. Node closes the connection at the end of the last answer, and the system then resets one on
+ * which more comes, which takes an answer away from a client that has not read it yet (RFC 9112, section 9.6).
+ */
+function endBehind(message: IncomingMessage, response: ServerResponse): void {
+  const end = response.end.bind(response);
+  response.end = ((body?: unknown) => {
+    response.flushHeaders();
+    if (typeof body === "string" || body instanceof Uint8Array) response.write(body);
+    message.once("close", () => end());
+    return response;
+  }) as typeof response.end;
 }
 
 /** A message without one is not yet complete either, when its answer is made at once. */

@@ -162,7 +162,7 @@ export function sendFrom(engine: Engine, reply: FastifyReply, answer: HttpAnswer
   // body that came too slowly is not waited for.
   if (engine.isEnding || status === 408) reply.header("connection", "close");
   if (typeof body === "string" || body instanceof Uint8Array) {
-    if (!message.complete) discardRest(message, maxRestBytes);
+    if (!message.complete) discardRest(message, maxRestBytes, engine.isEnding && status !== 408 ? reply.raw : undefined);
     reply.send(body);
     return;
   }

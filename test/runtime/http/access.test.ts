@@ -3,12 +3,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, request as httpsRequest } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import type { FastifyInstance, FastifyPluginAsync, FastifyPluginCallback } from "fastify";
 import { defineService } from "servable";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TokenFile } from "../../../src/runtime/http/tokens.ts";
 import { makeCertificate } from "../../support/certificate.ts";
-import { keepLog, problemOf, serve, until, type LogLine, type Serving } from "../../support/serving.ts";
+import { keepLog, openRaw, problemOf, serve, until, type LogLine, type Serving } from "../../support/serving.ts";
 
 const echo = defineService({ name: "echo", call: (value) => value });
 const folder = mkdtempSync(join(tmpdir(), "servable-tokens-"));
@@ -423,6 +424,18 @@ describe("TLS", () => {
     expect(await answer).toBe('"safe"');
     await stopping;
     agent.destroy();
+  });
+
+  test.skipIf(certificate === undefined)("a stop waits no longer than a second for a handshake that was begun", async () => {
+    await using server = await serve([echo], { tls: certificate!, graceMs: 600_000 });
+    using connection = await openRaw(server.port);
+    // The beginning of a ClientHello.
+    connection.write(Uint8Array.of(0x16, 3, 1, 2, 0, 1, 0));
+    await pause(50);
+    const since = performance.now();
+    await server.runtime.stop();
+    expect(performance.now() - since).toBeLessThan(5_000);
+    expect(await connection.closed).toBe("");
   });
 
   test("a file that is not there is named", async () => {

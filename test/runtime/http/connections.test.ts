@@ -185,6 +185,27 @@ describe.each(lanes)("%s", (_lane, options) => {
     expect([answer.status, await answer.text()]).toEqual([200, "1"]);
   });
 
+  test("the last answer of a connection reaches a client that goes on sending its request, which is heard to its end", async () => {
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const hold = defineService({ name: "hold", call: () => held.then(() => "held") });
+    const server = await serve([hold], { ...options, graceMs: 60_000 });
+    using sending = await openRaw(server.port);
+    using running = await openRaw(server.port);
+    running.write(post("/hold", "1"));
+    await until(() => server.runtime.status?.services.hold?.running === 1, "the call");
+    const stopped = server.runtime.stop();
+    await until(() => server.runtime.status?.state === "stopping", "the stop");
+    const part = Buffer.alloc(2 ** 16, 0x20);
+    sending.write(`POST /hold HTTP/1.1\r\nhost: x\r\ncontent-length: ${100 * part.length}\r\n\r\n`);
+    await until(() => sending.received().endsWith("}"), "the answer");
+    expect(await sendParts(sending, part, 100)).toBe(100);
+    const answer = parseAnswer(await sending.closed);
+    expect([answer.status, answer.headers.get("connection")]).toEqual([503, "close"]);
+    release();
+    await stopped;
+  });
+
   test("each answer is the last one on its connection while the server stops, refusals and strangers' included", async () => {
     let release = (): void => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));

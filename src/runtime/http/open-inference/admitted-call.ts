@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { ServableError } from "../../../errors.ts";
 import { InferenceError } from "../../../protocol/inference-error.ts";
 import type { InferAdmission, InferCaller, ServedModel } from "../../model-plane.ts";
+import { whenEnded } from "../answer-end.ts";
 import { metadataOf, requestIdOf, timeoutOf } from "../head.ts";
 import { NodeBody, type JoinParts } from "../node-body.ts";
 import type { WireAnswer } from "./answer.ts";
@@ -37,6 +38,8 @@ export abstract class AdmittedCall {
   protected readonly model: ServedModel;
   protected readonly request: FastifyRequest;
   protected readonly reply: FastifyReply;
+  /** Called when the client goes away. */
+  protected onLeave: (() => void) | undefined;
   #admission: InferAdmission | undefined;
   #settled = false;
 
@@ -66,9 +69,8 @@ export abstract class AdmittedCall {
     checkLength(this.request, reading.maxBytes, this.host.maxInputBytes);
     const admission = this.model.admit(callerOf(this.request));
     this.#admission = admission;
-    const { raw: response } = this.reply;
-    response.once("close", () => {
-      if (!response.writableFinished) this.#leave();
+    whenEnded(this.reply.raw, ({ writableFinished }) => {
+      if (!writableFinished) this.#leave();
     });
     admission.onFail = new NodeBody(message, reading.join).whole(
       reading.maxBytes,
@@ -111,6 +113,7 @@ export abstract class AdmittedCall {
   #leave(): void {
     this.#settled = true;
     this.#admission?.cancel();
+    this.onLeave?.();
   }
 }
 

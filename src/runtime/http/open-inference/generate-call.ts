@@ -1,4 +1,3 @@
-import type { ServerResponse } from "node:http";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { InferRequest, InferResponse } from "../../../protocol/inference.ts";
 import { InferenceError } from "../../../protocol/inference-error.ts";
@@ -87,7 +86,7 @@ export class GenerateCall extends AdmittedCall {
       for await (const item of responses) {
         // Leaving the loop ends the rest.
         if (this.settled) return;
-        if (!write(200, writeGenerateResponse(item)) && !response.destroyed) await drained(response);
+        if (!write(200, writeGenerateResponse(item))) await this.#room();
       }
     } catch (thrown) {
       if (this.settled) return;
@@ -99,17 +98,20 @@ export class GenerateCall extends AdmittedCall {
     if (!response.headersSent) this.host.begin(this.reply, 200, eventHeaders);
     response.end();
   }
-}
 
-/** Resolves when more may be written, or nobody is there to read it. */
-function drained(response: ServerResponse): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      response.off("drain", done).off("close", done);
-      resolve();
-    };
-    response.on("drain", done).on("close", done);
-  });
+  /** Resolves when more may be written, or nobody is there to read it. */
+  #room(): Promise<void> {
+    const { raw: response } = this.reply;
+    return new Promise((resolve) => {
+      const done = (): void => {
+        response.off("drain", done);
+        this.onLeave = undefined;
+        resolve();
+      };
+      response.on("drain", done);
+      this.onLeave = done;
+    });
+  }
 }
 
 async function onlyOne(responses: AsyncIterable<InferResponse>): Promise<InferResponse> {

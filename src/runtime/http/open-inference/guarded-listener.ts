@@ -103,7 +103,7 @@ export class GuardedListener {
   async stop(graceMs: number): Promise<void> {
     if (this.#app !== undefined) closeListener(this.#app.server);
     await this.#connections.flushed(graceMs);
-    this.#app?.server.closeAllConnections();
+    this.#connections.cut();
     await this.#app?.close();
     this.#tokens?.close();
   }

@@ -1,6 +1,7 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { until } from "../../../support/serving.ts";
+import { openRaw, until } from "../../../support/serving.ts";
 import { front, type Fronted } from "./support.ts";
 
 let served: Fronted;
@@ -92,4 +93,20 @@ test("a client that goes away ends the stream", async () => {
   expect(model?.inside).toBe(1);
   abort.abort();
   await until(() => model?.inside === 0);
+});
+
+test("what waits behind an answer on a connection that ends is called off, streams with no room among them", async () => {
+  const [wait, words] = ["wait", "words"].map((name) => served.plane.models.get(name));
+  using connection = await openRaw(served.port);
+  const send = (path: string, body: string, header = ""): void => {
+    connection.write(`POST /v2/models/${path} HTTP/1.1\r\nhost: x\r\n${header}content-length: ${body.length}\r\n\r\n${body}`);
+  };
+  const none = '{"inputs":[]}';
+  for (let count = 0; count < 3; count += 1) send("wait/infer", none, `inference-header-content-length: ${none.length}\r\n`);
+  send("words/generate_stream", JSON.stringify({ text: new Array<string>(1_000).fill("word".repeat(1_000)).join(" ") }));
+  await until(() => wait?.inside === 3 && words?.inside === 1, "the calls");
+  // Until there is no room for more words.
+  await pause(300);
+  connection.socket.resetAndDestroy();
+  await until(() => wait?.inside === 0 && words?.inside === 0, "their end");
 });
