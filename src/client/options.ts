@@ -1,4 +1,5 @@
 import { ServableError, messageOf } from "../errors.ts";
+import type { KeysOf } from "../known-keys.ts";
 
 /** The part of `fetch` that a client needs; the global `fetch` fits. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
@@ -16,6 +17,9 @@ export interface ClientOptions {
   /** See {@link CallOptions.retries}. @default 2 */
   readonly retries?: number | undefined;
 }
+
+/** The keys of {@link ClientOptions}. */
+export const clientKeys: KeysOf<ClientOptions> = { token: true, headers: true, fetch: true, timeoutMs: true, retries: true };
 
 /** How one call is made. What is left out comes from the client's own options. */
 export interface CallOptions {
@@ -40,6 +44,9 @@ export interface CallOptions {
    */
   readonly retries?: number | undefined;
 }
+
+/** The keys of {@link CallOptions}. */
+export const callKeys: KeysOf<CallOptions> = { signal: true, timeoutMs: true, headers: true, requestId: true, retries: true };
 
 /** {@link ClientOptions} with the address, checked, and with every default filled. */
 export interface ResolvedClient {

@@ -10,7 +10,7 @@ import type { EngineLogger, Observer, RequestEvent } from "./observer.ts";
 import { keepRequestsYoung } from "./young-memory.ts";
 import type { PlacementStatus } from "./placement/placement.ts";
 import { requestLog } from "./request-log.ts";
-import { isEntry, resolveSource, type ServiceEntry, type ServiceSource } from "./service-source.ts";
+import { entryOf, resolveSource, type ServiceSource } from "./service-source.ts";
 
 /** What an {@link Engine} is made of. */
 export interface EngineOptions {
@@ -321,7 +321,7 @@ export class Engine {
   }
 
   async #host(source: ServiceSource): Promise<HostedService> {
-    const entry: ServiceEntry = isEntry(source) ? source : { service: source };
+    const entry = entryOf(source);
     const { definition, loader } = await resolveSource(entry.service);
     return new HostedService({
       definition,

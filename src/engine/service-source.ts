@@ -1,4 +1,5 @@
 import { ServableError } from "../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 import { definitionOf } from "../service/define-service.ts";
 import { isDefinition, type AnyServiceDefinition, type ServicePolicy } from "../service/definition.ts";
 import { ServiceLoader, type LoaderSpec } from "../service/loader.ts";
@@ -13,8 +14,16 @@ export interface ServiceEntry {
   readonly policy?: ServicePolicy | undefined;
 }
 
-/** Whether a source carries a policy of its own. */
-export function isEntry(source: ServiceSource): source is ServiceEntry {
+const entryKeys = { service: true, policy: true } satisfies KeysOf<ServiceEntry>;
+
+/** A source without its policy, and the policy where it carries one. @throws ServableError `invalid_config` */
+export function entryOf(source: ServiceSource): ServiceEntry {
+  if (!isEntry(source)) return { service: source };
+  refuseUnknownKeys(source, entryKeys, "A service with a policy of its own");
+  return source;
+}
+
+function isEntry(source: ServiceSource): source is ServiceEntry {
   return typeof source === "object" && (source as ServiceSource | null) !== null && "service" in source;
 }
 

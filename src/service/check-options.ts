@@ -1,5 +1,5 @@
 import { ServableError } from "../errors.ts";
-import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
+import { refuseUnknownKeys, type KeysOf, type KnownKeys } from "../known-keys.ts";
 import type { BatchPolicy, ServiceInfo, ServicePolicy } from "./definition.ts";
 import type { RequestHandler, ResponseHandler } from "./handlers/handler.ts";
 
@@ -10,13 +10,11 @@ const policyKeys = {
   queue: true,
   deadlineMs: true,
   killAfterMs: true,
-  stages: true,
+  stages: { workers: true },
   devices: true,
-  batching: true,
+  batching: { maxRows: true, maxDelayMs: true, waitAlone: true, preferredRows: true } satisfies KeysOf<BatchPolicy>,
   maxBodyBytes: true,
 } satisfies KeysOf<ServicePolicy>;
-
-const batchKeys = { maxRows: true, maxDelayMs: true, waitAlone: true, preferredRows: true } satisfies KeysOf<BatchPolicy>;
 
 const infoKeys = {
   name: true,
@@ -26,12 +24,12 @@ const infoKeys = {
   request: true,
   response: true,
   validateOutput: true,
-  jsonSchema: true,
+  jsonSchema: { input: true, output: true },
   example: true,
   warmup: true,
   model: true,
   loadModel: true,
-  policy: true,
+  policy: policyKeys,
 } satisfies KeysOf<ServiceInfo>;
 
 /**
@@ -41,18 +39,13 @@ const infoKeys = {
  * @throws ServableError `invalid_config`
  */
 export function checkInfoKeys(info: Pick<Partial<ServiceInfo>, "name" | "policy">, own: readonly string[]): void {
-  const known = { ...infoKeys, ...Object.fromEntries(own.map((key) => [key, true as const])) };
-  const service = `Service '${String(info.name)}'`;
-  refuseUnknownKeys(info, known, service, { policy: policyKeys, "policy.batching": batchKeys });
-  if (info.policy !== undefined) checkPolicyKeys(info.policy, service);
+  const known: KnownKeys = { ...infoKeys, ...Object.fromEntries(own.map((key) => [key, true as const])) };
+  refuseUnknownKeys(info, known, `Service '${String(info.name)}'`);
 }
 
 /** @param whose - to begin a sentence with @throws ServableError `invalid_config` */
 export function checkPolicyKeys(policy: ServicePolicy, whose: string): void {
-  refuseUnknownKeys(policy, policyKeys, `${whose}: its policy`, { batching: batchKeys });
-  const { batching, stages } = policy;
-  if (batching !== undefined) refuseUnknownKeys(batching, batchKeys, `${whose}: its policy.batching`);
-  if (stages !== undefined) refuseUnknownKeys(stages, { workers: true }, `${whose}: its policy.stages`);
+  refuseUnknownKeys(policy, policyKeys, whose, "policy");
 }
 
 /** @throws ServableError `invalid_config` for a media type that no header could carry */

@@ -3,6 +3,7 @@ import type { Client } from "../client/client-types.ts";
 import type { CallOptions } from "../client/options.ts";
 import type { ServiceEntry } from "../engine/service-source.ts";
 import type { Observer } from "../engine/observer.ts";
+import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 import { fetchHandler, type FetchHandler } from "../runtime/http/fetch-handler.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import {
@@ -23,6 +24,8 @@ export interface TestRuntimeOptions {
   readonly policy?: ServicePolicy | undefined;
   readonly observers?: readonly Observer[] | undefined;
 }
+
+const keys = { policy: true, observers: true } satisfies KeysOf<TestRuntimeOptions>;
 
 /**
  * Runs services with everything between the wire and the service (handlers, schemas, limits, deadlines, errors) and no socket.
@@ -45,7 +48,9 @@ export class TestRuntime<T extends TestServices> implements Runtime {
   readonly #handle: FetchHandler;
   #markStopped: () => void = () => undefined;
 
+  /** @throws ServableError `invalid_config` */
   constructor(services: T, options: TestRuntimeOptions = {}) {
+    refuseUnknownKeys(options, keys, "TestRuntime");
     const policy = { ...options.policy, placement: "inline" as const };
     const entries: ServiceEntry[] = listOf(services).map((service) => ({ service, policy }));
     this.#handle = fetchHandler(entries, { observers: options.observers });

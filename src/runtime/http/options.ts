@@ -3,7 +3,7 @@ import { ServableError } from "../../errors.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
 import type { ServiceSource } from "../../engine/service-source.ts";
 import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
-import { isLoopback } from "../address.ts";
+import { isLoopback, tlsKeys } from "../address.ts";
 
 /** How services are served over HTTP. */
 export interface HttpRuntimeOptions {
@@ -56,9 +56,9 @@ const keys = {
   services: true,
   host: true,
   port: true,
-  auth: true,
+  auth: { tokenFile: true, plugin: true },
   allowUnauthenticated: true,
-  tls: true,
+  tls: tlsKeys,
   corsOrigins: true,
   page: true,
   graceMs: true,
