@@ -259,6 +259,11 @@ const nested: readonly (readonly [message: string, make: (options: never) => unk
     { name: "m", backend: "onnxruntime", maxBatchSiz: 1 },
   ],
   [
+    "HttpRuntime: its auth must have a tokenFile or a plugin.",
+    (options) => new HttpRuntime(options),
+    { services: [echo], host: "0.0.0.0", auth: {} },
+  ],
+  [
     "A service with a policy of its own has no option 'polcy'; did you mean 'policy'?",
     (options) => new HttpRuntime({ services: [options] }).start(),
     { service: echo, polcy: {} },

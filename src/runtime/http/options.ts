@@ -79,6 +79,11 @@ export function resolveHttpOptions(options: HttpRuntimeOptions): ResolvedHttpOpt
   if (!Number.isFinite(graceMs) || graceMs < 0) {
     throw new ServableError("invalid_config", `The grace time must be 0 ms or more, not ${graceMs}.`);
   }
+  // Plain JavaScript can give one that is neither, which would turn nobody away.
+  const { tokenFile, plugin }: { readonly tokenFile?: unknown; readonly plugin?: unknown } = options.auth ?? {};
+  if (options.auth !== undefined && tokenFile === undefined && plugin === undefined) {
+    throw new ServableError("invalid_config", "HttpRuntime: its auth must have a tokenFile or a plugin.");
+  }
   if (!isLoopback(host) && options.auth === undefined && options.allowUnauthenticated !== true) {
     throw new ServableError(
       "invalid_config",
