@@ -1,8 +1,8 @@
 /** Words that an object of options may have, and what is said of others: plain JavaScript has no compiler to say it. */
 import { ServableError } from "./errors.ts";
 
-/** What a key may hold: anything; an object of known keys; or a list of such objects. */
-type Known = true | KnownKeys | readonly [KnownKeys];
+/** What a key may hold: anything, or anything but nothing; an object of known keys; or a list of such objects. */
+type Known = true | "needed" | KnownKeys | readonly [KnownKeys];
 
 /** The keys that there are. */
 export interface KnownKeys {
@@ -16,7 +16,7 @@ export type KeysOf<T> = Readonly<Record<keyof T, Known>>;
  * @param known - the keys that there are, and those of objects beneath them
  * @param whose - to begin a sentence with
  * @param path - where the options stand in what is theirs; empty for the whole of it
- * @throws ServableError `invalid_config` naming the first key that there is not
+ * @throws ServableError `invalid_config` naming the first key that there is not, or that is needed and missing
  */
 export function refuseUnknownKeys(options: unknown, known: KnownKeys, whose: string, path = ""): void {
   const what = path === "" ? whose : `${whose}: its ${path}`;
@@ -31,7 +31,7 @@ export function refuseUnknownKeys(options: unknown, known: KnownKeys, whose: str
       const near = pathBelow(key, known) ?? nearestKey(key, Object.keys(known));
       throw wrong(`${what} has no option '${key}'${near === undefined ? `. ${listOf(known)}` : `; did you mean '${near}'?`}`);
     }
-    if (held === true) continue;
+    if (held === true || held === "needed") continue;
     const below = path === "" ? key : `${path}.${key}`;
     if (!isList(held)) {
       refuseUnknownKeys(value, held, whose, below);
@@ -42,6 +42,9 @@ export function refuseUnknownKeys(options: unknown, known: KnownKeys, whose: str
       refuseUnknownKeys(item, held[0], whose, `${below}[${index}]`);
     });
   }
+  for (const key in known) {
+    if (known[key] === "needed" && Reflect.get(options, key) === undefined) throw wrong(`${what} needs the option '${key}'.`);
+  }
 }
 
 /** Where, a level or more down, there is such a key: the nearest one. */
@@ -49,7 +52,7 @@ function pathBelow(key: string, known: KnownKeys): string | undefined {
   const places: { readonly path: string; readonly held: Known }[] = [{ path: "", held: known }];
   // What is found is appended, and so comes after all that is as near.
   for (const { path, held } of places) {
-    if (held === true || isList(held)) continue;
+    if (held === true || held === "needed" || isList(held)) continue;
     if (path !== "" && Object.hasOwn(held, key)) return `${path}${key}`;
     for (const [name, below] of Object.entries(held)) places.push({ path: `${path}${name}.`, held: below });
   }
@@ -64,7 +67,8 @@ function isList(held: Known): held is readonly [KnownKeys] {
   return Array.isArray(held);
 }
 
-function kindOf(value: unknown): string {
+/** What a value is, for messages. */
+export function kindOf(value: unknown): string {
   if (value === undefined || value === null) return String(value);
   return Array.isArray(value) ? "a list" : typeof value === "object" ? "an object" : `a ${typeof value}`;
 }

@@ -27,9 +27,9 @@ export interface TritonConfigurationOptions {
 }
 
 const keys = {
-  models: [{ config: true, files: true } satisfies KeysOf<ArtifactModel>],
+  models: [{ config: "needed", files: "needed" } satisfies KeysOf<ArtifactModel>],
   repository: true,
-  storage: true,
+  storage: "needed",
   storageOptions: storageKeys,
   name: true,
   format: true,

@@ -106,7 +106,10 @@ function parseAddress(url: string | URL): URL {
     throw new ServableError("invalid_argument", `'${String(url)}' is not a URL: write it like http://127.0.0.1:3000.`, { cause: thrown });
   }
   if (address.protocol !== "http:" && address.protocol !== "https:") {
-    throw new ServableError("invalid_argument", `The client speaks http: and https:, not ${address.protocol}`);
+    throw new ServableError(
+      "invalid_argument",
+      `The client speaks http: and https:, not ${address.protocol} Write the URL like http://127.0.0.1:3000.`,
+    );
   }
   if (address.username !== "" || address.password !== "") {
     throw new ServableError("invalid_argument", "The URL carries a user name or a password; pass `token` or `headers` instead.");

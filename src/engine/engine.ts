@@ -121,7 +121,9 @@ export class Engine {
   }
 
   async #load(): Promise<void> {
-    for (const source of this.#options.services) {
+    const { services } = this.#options;
+    if (!Array.isArray(services)) throw new ServableError("invalid_config", "The services to run must be a list: services: [double].");
+    for (const source of services as readonly ServiceSource[]) {
       const hosted = await this.#host(source);
       const { name } = hosted.definition;
       if (this.#services.has(name)) {

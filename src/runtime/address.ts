@@ -17,7 +17,7 @@ export interface MutualTlsFiles extends TlsFiles {
 }
 
 /** The keys of {@link TlsFiles}. */
-export const tlsKeys: KeysOf<TlsFiles> = { certFile: true, keyFile: true };
+export const tlsKeys: KeysOf<TlsFiles> = { certFile: "needed", keyFile: "needed" };
 
 /** The keys of {@link MutualTlsFiles}. */
 export const mutualTlsKeys: KeysOf<MutualTlsFiles> = { ...tlsKeys, clientCaFile: true };

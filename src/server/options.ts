@@ -53,8 +53,8 @@ export type ResolvedRepositoryOptions = {
 } & { readonly configName: string | undefined };
 
 const keys = {
-  repositories: true,
-  log: true,
+  repositories: "needed",
+  log: "needed",
   control: true,
   loadModels: true,
   pollMs: true,
@@ -68,7 +68,7 @@ const keys = {
   deadlineMs: true,
   responseCacheBytes: true,
   rateLimit: true,
-  rateLimitResources: [{ name: true, count: true, device: true } satisfies KeysOf<RateLimitResource>],
+  rateLimitResources: [{ name: "needed", count: "needed", device: true } satisfies KeysOf<RateLimitResource>],
   gpus: true,
   name: true,
   version: true,
@@ -78,6 +78,9 @@ const keys = {
 export function resolveRepositoryOptions(options: ModelRepositoryOptions): ResolvedRepositoryOptions {
   refuseUnknownKeys(options, keys, "ModelRepositoryServer");
   const { repositories, log } = options;
+  if (!Array.isArray(options.repositories)) {
+    throw new ServableError("invalid_config", "ModelRepositoryServer: its repositories must be a list of folders.");
+  }
   if (repositories.length === 0) throw new ServableError("invalid_config", "A model server needs at least one model repository.");
   const control = options.control ?? "none";
   const loadModels = options.loadModels ?? [];

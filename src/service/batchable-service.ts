@@ -4,7 +4,7 @@ import type { NamedArrays } from "../tensor/named-arrays.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { BatchedModel } from "./batched-model.ts";
 import type { AnyBatcher, Batcher } from "./batcher.ts";
-import { checkInfoKeys } from "./check-options.ts";
+import { checkFunctions, checkInfoKeys } from "./check-options.ts";
 import { makeDefinition } from "./define-service.ts";
 import type { CallInput, CallOutput, RequestOption, ResponseOption, SchemaOption, StreamableSchemaOption } from "./inference.ts";
 import type { ModelLoader } from "./model-loader.ts";
@@ -90,6 +90,7 @@ export function defineBatchable<
   B extends Tensor | NamedArrays = NamedArrays,
 >(options: DefineBatchableOptions<N, S, T, Q, P, B>): ModelServiceDefinition<N, S, T, Q, P> {
   checkInfoKeys(options, ["batch", "unbatch", "rows", "key", "fresh", "priority"]);
+  checkFunctions(options, ["model", "batch", "unbatch"], ["rows", "key", "priority"]);
   const { model, ...info } = options;
   return makeDefinition({ ...info, model: true, loadModel: model }, () => new BatchableService(options, model, priorityOf(options)));
 }

@@ -4,7 +4,7 @@ import type { NamedArrays } from "../tensor/named-arrays.ts";
 import { namedArraysBatcher } from "./array-batchers.ts";
 import { BatchedModel } from "./batched-model.ts";
 import type { Batcher } from "./batcher.ts";
-import { checkInfoKeys } from "./check-options.ts";
+import { checkFunctions, checkInfoKeys } from "./check-options.ts";
 import { makeDefinition } from "./define-service.ts";
 import { callContextOf } from "./call-context.ts";
 import { isThenable } from "./chain.ts";
@@ -194,6 +194,7 @@ export function defineInference<
   P extends ResponseOption = undefined,
 >(options: DefineInferenceOptions<N, S, T, Q, P>): ModelServiceDefinition<N, S, T, Q, P> {
   checkInfoKeys(options, ["preprocess", "postprocess", "batcher", "priority"]);
+  checkFunctions(options, ["model", "preprocess", "postprocess"], ["priority"]);
   const { model, ...info } = options;
   return makeDefinition(
     { ...info, model: true, loadModel: model },

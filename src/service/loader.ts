@@ -21,7 +21,7 @@ export interface LoaderSpec {
   readonly arguments?: readonly JsonValue[] | undefined;
 }
 
-const keys = { module: true, export: true, arguments: true } satisfies KeysOf<LoaderSpec>;
+const keys = { module: "needed", export: true, arguments: true } satisfies KeysOf<LoaderSpec>;
 
 /** Constructs something where it runs. */
 export interface Loader<T> {

@@ -43,7 +43,7 @@ export interface DownloadOptions {
 
 /** The keys of {@link DownloadOptions}. */
 export const downloadKeys: KeysOf<DownloadOptions> = {
-  folder: true,
+  folder: "needed",
   sha256: true,
   limits: limitKeys,
   onProgress: true,

@@ -33,7 +33,7 @@ export interface HandlerContractOptions<I, O> {
 const keys = {
   request: true,
   response: true,
-  bodies: [{ body: true, contentType: true } satisfies KeysOf<HandlerExample>],
+  bodies: [{ body: "needed", contentType: true } satisfies KeysOf<HandlerExample>],
   values: true,
   roundTrip: true,
 } satisfies KeysOf<HandlerContractOptions<unknown, unknown>>;

@@ -21,7 +21,7 @@ export interface ModelContractOptions {
   readonly tolerance?: number | undefined;
 }
 
-const keys = { create: true, example: true, batches: true, tolerance: true } satisfies KeysOf<ModelContractOptions>;
+const keys = { create: "needed", example: "needed", batches: true, tolerance: true } satisfies KeysOf<ModelContractOptions>;
 
 /**
  * What every `Model` must do, as cases for any test runner.

@@ -36,7 +36,7 @@ export interface RuntimeContractOptions {
   readonly skip?: Readonly<Record<string, string>> | undefined;
 }
 
-const keys = { start: true, skip: true } satisfies KeysOf<RuntimeContractOptions>;
+const keys = { start: "needed", skip: true } satisfies KeysOf<RuntimeContractOptions>;
 
 interface Bench {
   /** Lets every held call go on. */

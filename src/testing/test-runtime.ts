@@ -3,6 +3,7 @@ import type { Client } from "../client/client-types.ts";
 import type { CallOptions } from "../client/options.ts";
 import type { ServiceEntry } from "../engine/service-source.ts";
 import type { Observer } from "../engine/observer.ts";
+import { ServableError } from "../errors.ts";
 import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 import { fetchHandler, type FetchHandler } from "../runtime/http/fetch-handler.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -107,6 +108,10 @@ export async function callService<N extends string, T extends ClientTypes>(
 function listOf(services: TestServices): ServiceEntry["service"][] {
   if (isDefinition(services)) return [services];
   if (isServiceClass(services)) return [services as new () => object];
+  const given: unknown = services;
+  if (typeof given !== "object" || given === null) {
+    throw new ServableError("invalid_argument", "There is nothing to test: give a service, or several by name.");
+  }
   return Object.values(services).filter((value) => isDefinition(value) || isServiceClass(value)) as ServiceEntry["service"][];
 }
 

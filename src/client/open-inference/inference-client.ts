@@ -43,7 +43,7 @@ export const inferKeys: KeysOf<InferOptions> = {
   id: true,
   parameters: true,
   priority: true,
-  sequence: { id: true, start: true, end: true } satisfies KeysOf<SequenceOptions>,
+  sequence: { id: "needed", start: true, end: true } satisfies KeysOf<SequenceOptions>,
   encoding: true,
 };
 

@@ -37,7 +37,7 @@ export interface TritonModelParts extends TritonModelOptions {
   readonly optional?: readonly string[] | undefined;
 }
 
-const keys = { ...runKeys, name: true, inputs: true, outputs: true, optional: true } satisfies KeysOf<TritonModelParts>;
+const keys = { ...runKeys, name: "needed", inputs: "needed", outputs: "needed", optional: true } satisfies KeysOf<TritonModelParts>;
 
 /**
  * A model whose forward pass runs in a Triton, or any other server that speaks the Open Inference Protocol: usable wherever a model is. It computes nothing

@@ -27,12 +27,12 @@ export interface GrpcRuntimeOptions extends GrpcListenOptions {
   readonly observers?: readonly Observer[] | undefined;
 }
 
-const protoKeys = { file: true, includeDirs: true, methods: true } satisfies KeysOf<ProtoMapping>;
+const protoKeys = { file: "needed", includeDirs: true, methods: "needed" } satisfies KeysOf<ProtoMapping>;
 
 /** The keys of {@link GrpcRuntimeOptions}. */
 export const grpcRuntimeKeys: KeysOf<GrpcRuntimeOptions> = {
   ...grpcListenKeys,
-  services: true,
+  services: "needed",
   protos: [protoKeys],
   graceMs: true,
   log: true,

@@ -24,8 +24,8 @@ export interface ModelGrpcServerOptions extends GrpcListenOptions {
 
 const keys = {
   ...grpcListenKeys,
-  plane: true,
-  log: true,
+  plane: "needed",
+  log: "needed",
   restricted: [restrictedKeys],
   headerForwardPattern: true,
 } satisfies KeysOf<ModelGrpcServerOptions>;

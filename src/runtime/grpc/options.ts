@@ -35,13 +35,13 @@ export interface GrpcListenOptions {
 export const grpcListenKeys: KeysOf<GrpcListenOptions> = {
   host: true,
   port: true,
-  auth: { tokenFile: true },
+  auth: { tokenFile: "needed" },
   allowUnauthenticated: true,
   tls: mutualTlsKeys,
   maxMessageBytes: true,
   maxConcurrentStreams: true,
   keepalive: { timeMs: true, timeoutMs: true },
-  connectionAge: { ageMs: true, graceMs: true },
+  connectionAge: { ageMs: "needed", graceMs: true },
   reflection: true,
   responseCompression: true,
 };

@@ -53,7 +53,7 @@ export interface ResolvedHttpOptions {
 }
 
 const keys = {
-  services: true,
+  services: "needed",
   host: true,
   port: true,
   auth: { tokenFile: true, plugin: true },

@@ -30,7 +30,7 @@ export interface ServicesPluginOptions {
 }
 
 const keys = {
-  services: true,
+  services: "needed",
   health: true,
   openapi: true,
   metrics: true,

@@ -34,9 +34,9 @@ const deadlineMs = 3_600_000;
 const concurrency = 64;
 
 const keys = {
-  service: true,
-  input: true,
-  output: true,
+  service: "needed",
+  input: "needed",
+  output: "needed",
   restart: true,
   checkpointMs: true,
   graceMs: true,

@@ -78,10 +78,11 @@ export interface ResolvedTritonOptions {
   readonly graceMs: number;
 }
 
-const { signal: _signal, ...downloads } = downloadKeys;
+// The folder has a default here.
+const { signal: _signal, ...downloads } = { ...downloadKeys, folder: true as const };
 
 const keys = {
-  artifact: true,
+  artifact: "needed",
   download: downloads,
   modelNamesToReplication: true,
   binary: true,

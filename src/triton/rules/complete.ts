@@ -15,7 +15,7 @@ export interface CompleteOptions {
   readonly autoComplete?: boolean | undefined;
 }
 
-const keys = { name: true, defaultMaxBatchSize: true, autoComplete: true } satisfies KeysOf<CompleteOptions>;
+const keys = { name: "needed", defaultMaxBatchSize: true, autoComplete: true } satisfies KeysOf<CompleteOptions>;
 
 /** A configuration that was completed, and what of it does not go with the model. */
 export interface Completed {

@@ -29,11 +29,11 @@ export interface GuardedListenerOptions {
 export const listenerKeys: KeysOf<GuardedListenerOptions> = {
   host: true,
   port: true,
-  auth: { tokenFile: true },
+  auth: { tokenFile: "needed" },
   allowUnauthenticated: true,
   tls: tlsKeys,
   corsOrigins: true,
-  log: true,
+  log: "needed",
 };
 
 /** What a front is to its listener. */

@@ -10,7 +10,7 @@ export interface MetricsServerOptions extends GuardedListenerOptions {
   readonly registry: Registry;
 }
 
-const keys = { ...listenerKeys, registry: true } satisfies KeysOf<MetricsServerOptions>;
+const keys = { ...listenerKeys, registry: "needed" } satisfies KeysOf<MetricsServerOptions>;
 
 /** Serves metrics on a port of their own. As in Triton, any other path is answered with nothing. */
 export class MetricsServer {

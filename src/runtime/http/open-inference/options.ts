@@ -34,7 +34,7 @@ export interface FrontOptions {
 
 const keys = {
   ...listenerKeys,
-  plane: true,
+  plane: "needed",
   maxInputBytes: true,
   maxBinaryBytes: true,
   restricted: [restrictedKeys],

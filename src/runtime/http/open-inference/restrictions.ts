@@ -12,7 +12,7 @@ export interface RestrictedApi {
 }
 
 /** The keys of {@link RestrictedApi}. */
-export const restrictedKeys: KeysOf<RestrictedApi> = { apis: true, header: true, value: true };
+export const restrictedKeys: KeysOf<RestrictedApi> = { apis: "needed", header: "needed", value: "needed" };
 
 /** Which header each restricted group of routes asks for. */
 export type Restrictions = ReadonlyMap<ApiName, Readonly<{ header: string; value: string }>>;
