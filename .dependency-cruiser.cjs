@@ -77,10 +77,13 @@ module.exports = {
     {
       name: "triton-models-only-below",
       comment:
-        "Models that run in a Triton import clients, what a model is, configurations, tensor and errors; client.ts does not have them.",
+        "Models that run in a Triton import clients, what a model is, configurations, tensor, known keys and errors; client.ts does not have them.",
       severity: "error",
       from: { path: tritonModels },
-      to: { path: "^src/", pathNot: ["^src/client/", modelContract, room("protocol"), room("triton"), room("tensor"), room("errors")] },
+      to: {
+        path: "^src/",
+        pathNot: ["^src/client/", modelContract, room("protocol"), room("triton"), room("tensor"), room("known-keys"), room("errors")],
+      },
     },
     {
       name: "no-triton-models-in-browsers",

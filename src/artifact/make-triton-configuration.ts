@@ -1,6 +1,7 @@
 import { ServableError } from "../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 import type { ArchiveFormat } from "../storage/archive/pack.ts";
-import { openStorage, type StorageOptions } from "../storage/open-storage.ts";
+import { openStorage, storageKeys, type StorageOptions } from "../storage/open-storage.ts";
 import type { Storage } from "../storage/storage.ts";
 import { checkArtifactName } from "../storage/uri.ts";
 import { uploadArchive, type UploadProgress } from "../storage/upload.ts";
@@ -25,6 +26,17 @@ export interface TritonConfigurationOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+const keys = {
+  models: [{ config: "needed", files: "needed" } satisfies KeysOf<ArtifactModel>],
+  repository: true,
+  storage: "needed",
+  storageOptions: storageKeys,
+  name: true,
+  format: true,
+  onProgress: true,
+  signal: true,
+} satisfies KeysOf<TritonConfigurationOptions>;
+
 /**
  * Makes a model repository of models, packs it, and writes the archive to a storage. The same models give the same archive under the same name, which
  * ends with a part of its SHA-256; the URI of the result carries the whole of it, so that whoever downloads the archive notices if it is another one.
@@ -42,6 +54,7 @@ export interface TritonConfigurationOptions {
  * ```
  */
 export async function makeTritonConfiguration(options: TritonConfigurationOptions): Promise<RunnableTritonConfig> {
+  refuseUnknownKeys(options, keys, "makeTritonConfiguration");
   const { models, repository, signal, onProgress } = options;
   if ((models === undefined) === (repository === undefined)) {
     throw new ServableError("invalid_argument", "makeTritonConfiguration takes either models or a repository.");

@@ -1,9 +1,9 @@
-import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
+import { refuseUnknownKeys } from "../known-keys.ts";
 import type { Answer } from "./answer.ts";
 import { readBatch } from "./batch.ts";
 import { CallClock } from "./call-clock.ts";
 import type { BatchResult, Client } from "./client-types.ts";
-import { resolveCall, resolveClient, type CallOptions, type ClientOptions, type ResolvedClient } from "./options.ts";
+import { callKeys, clientKeys, resolveCall, resolveClient, type CallOptions, type ClientOptions, type ResolvedClient } from "./options.ts";
 import { createReply, type Reply } from "./reply.ts";
 import { encodeBatch, encodeInput } from "./request-body.ts";
 import { send } from "./send.ts";
@@ -16,7 +16,6 @@ interface Method {
 
 // With a `then`, `await client` would call a service; with a `toJSON`, so would writing the client to a log.
 const notServices: ReadonlySet<string> = new Set(["then", "toJSON"]);
-const keys = { token: true, headers: true, fetch: true, timeoutMs: true, retries: true } satisfies KeysOf<ClientOptions>;
 const serviceName = /^[A-Za-z][\w-]*$/;
 
 /**
@@ -30,7 +29,7 @@ const serviceName = /^[A-Za-z][\w-]*$/;
  *
  * @typeParam T - `typeof service`, or `typeof import("./services.ts")` for all services of a module
  * @param url - where the runtime is, with its path prefix if it has one; in a browser it may be relative to the page
- * @throws ServableError `invalid_argument` for a URL or an option that makes no sense
+ * @throws ServableError `invalid_argument` for a URL or an option that makes no sense, `invalid_config` for an option that there is not
  * @example
  * ```ts
  * import { createClient, ServableError } from "servable/client";
@@ -64,7 +63,7 @@ const serviceName = /^[A-Za-z][\w-]*$/;
  * ```
  */
 export function createClient<T>(url: string | URL, options: ClientOptions = {}): Client<T> {
-  refuseUnknownKeys(options, keys, "createClient");
+  refuseUnknownKeys(options, clientKeys, "createClient");
   const client = resolveClient(url, options);
   const methods = new Map<string, Method>();
   const handler: ProxyHandler<object> = {
@@ -82,10 +81,12 @@ export function createClient<T>(url: string | URL, options: ClientOptions = {}):
 function createMethod(client: ResolvedClient, service: string): Method {
   const source = { origin: client.origin, service };
   const label = `${service} at ${client.origin}`;
+  const whose = `A call of ${service}`;
 
   function call(input: unknown, options: CallOptions = {}): Reply {
     let clock: CallClock | undefined;
     async function answer(): Promise<Answer> {
+      refuseUnknownKeys(options, callKeys, whose);
       const resolved = resolveCall(client, options);
       const started = (clock = new CallClock(resolved, label));
       return send({ client, call: resolved, clock, source, path: service, encode: () => encodeInput(input, started.signal) });
@@ -94,6 +95,7 @@ function createMethod(client: ResolvedClient, service: string): Method {
   }
 
   async function batch(inputs: readonly unknown[], options: CallOptions = {}): Promise<BatchResult<unknown>[]> {
+    refuseUnknownKeys(options, callKeys, whose);
     const resolved = resolveCall(client, options);
     if (inputs.length === 0) return [];
     const clock = new CallClock(resolved, label);

@@ -1,4 +1,5 @@
 import { ServableError, messageOf } from "../errors.ts";
+import type { KeysOf } from "../known-keys.ts";
 
 /** The part of `fetch` that a client needs; the global `fetch` fits. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
@@ -16,6 +17,9 @@ export interface ClientOptions {
   /** See {@link CallOptions.retries}. @default 2 */
   readonly retries?: number | undefined;
 }
+
+/** The keys of {@link ClientOptions}. */
+export const clientKeys: KeysOf<ClientOptions> = { token: true, headers: true, fetch: true, timeoutMs: true, retries: true };
 
 /** How one call is made. What is left out comes from the client's own options. */
 export interface CallOptions {
@@ -40,6 +44,9 @@ export interface CallOptions {
    */
   readonly retries?: number | undefined;
 }
+
+/** The keys of {@link CallOptions}. */
+export const callKeys: KeysOf<CallOptions> = { signal: true, timeoutMs: true, headers: true, requestId: true, retries: true };
 
 /** {@link ClientOptions} with the address, checked, and with every default filled. */
 export interface ResolvedClient {
@@ -99,7 +106,10 @@ function parseAddress(url: string | URL): URL {
     throw new ServableError("invalid_argument", `'${String(url)}' is not a URL: write it like http://127.0.0.1:3000.`, { cause: thrown });
   }
   if (address.protocol !== "http:" && address.protocol !== "https:") {
-    throw new ServableError("invalid_argument", `The client speaks http: and https:, not ${address.protocol}`);
+    throw new ServableError(
+      "invalid_argument",
+      `The client speaks http: and https:, not ${address.protocol} Write the URL like http://127.0.0.1:3000.`,
+    );
   }
   if (address.username !== "" || address.password !== "") {
     throw new ServableError("invalid_argument", "The URL carries a user name or a password; pass `token` or `headers` instead.");

@@ -10,7 +10,7 @@ import type { EngineLogger, Observer, RequestEvent } from "./observer.ts";
 import { keepRequestsYoung } from "./young-memory.ts";
 import type { PlacementStatus } from "./placement/placement.ts";
 import { requestLog } from "./request-log.ts";
-import { isEntry, resolveSource, type ServiceEntry, type ServiceSource } from "./service-source.ts";
+import { entryOf, resolveSource, type ServiceSource } from "./service-source.ts";
 
 /** What an {@link Engine} is made of. */
 export interface EngineOptions {
@@ -121,7 +121,9 @@ export class Engine {
   }
 
   async #load(): Promise<void> {
-    for (const source of this.#options.services) {
+    const { services } = this.#options;
+    if (!Array.isArray(services)) throw new ServableError("invalid_config", "The services to run must be a list: services: [double].");
+    for (const source of services as readonly ServiceSource[]) {
       const hosted = await this.#host(source);
       const { name } = hosted.definition;
       if (this.#services.has(name)) {
@@ -321,7 +323,7 @@ export class Engine {
   }
 
   async #host(source: ServiceSource): Promise<HostedService> {
-    const entry: ServiceEntry = isEntry(source) ? source : { service: source };
+    const entry = entryOf(source);
     const { definition, loader } = await resolveSource(entry.service);
     return new HostedService({
       definition,

@@ -1,8 +1,9 @@
 import { ServableError } from "../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 import { definitionOf } from "../service/define-service.ts";
 import { isDefinition, type AnyServiceDefinition, type ServicePolicy } from "../service/definition.ts";
 import { ServiceLoader, type LoaderSpec } from "../service/loader.ts";
-import { isServiceClass } from "../service/service.ts";
+import { isService, isServiceClass } from "../service/service.ts";
 
 /** A service to run: a definition, a class of services, a {@link LoaderSpec}, or one of these with a policy of its own. */
 export type ServiceSource = AnyServiceDefinition | ServiceLoader | LoaderSpec | (new () => object) | ServiceEntry;
@@ -13,8 +14,16 @@ export interface ServiceEntry {
   readonly policy?: ServicePolicy | undefined;
 }
 
-/** Whether a source carries a policy of its own. */
-export function isEntry(source: ServiceSource): source is ServiceEntry {
+const entryKeys = { service: true, policy: true } satisfies KeysOf<ServiceEntry>;
+
+/** A source without its policy, and the policy where it carries one. @throws ServableError `invalid_config` */
+export function entryOf(source: ServiceSource): ServiceEntry {
+  if (!isEntry(source)) return { service: source };
+  refuseUnknownKeys(source, entryKeys, "A service with a policy of its own");
+  return source;
+}
+
+function isEntry(source: ServiceSource): source is ServiceEntry {
   return typeof source === "object" && (source as ServiceSource | null) !== null && "service" in source;
 }
 
@@ -32,5 +41,15 @@ export async function resolveSource(
     const loader = new ServiceLoader(source);
     return { definition: await loader.definition(), loader };
   }
-  throw new ServableError("invalid_config", "A service to run must be a definition, a class that extends Service, or a LoaderSpec.");
+  throw new ServableError(
+    "invalid_config",
+    `A service to run must be a definition, a class that extends Service, or a LoaderSpec${insteadOf(source)}.`,
+  );
+}
+
+/** What it is instead, where that tells what was meant. */
+function insteadOf(source: unknown): string {
+  if (typeof source === "string") return `; of a module give { module: ${JSON.stringify(source)} }`;
+  if (isService(source)) return "; this one is an instance: give its class";
+  return typeof source === "function" ? "; this one is a function: give what defineService makes of it" : "";
 }

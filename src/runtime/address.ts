@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { createSecureContext } from "node:tls";
 import { ServableError, messageOf } from "../errors.ts";
+import type { KeysOf } from "../known-keys.ts";
 
 /** A certificate and its key, both PEM files. */
 export interface TlsFiles {
@@ -14,6 +15,12 @@ export interface MutualTlsFiles extends TlsFiles {
   /** Clients must show a certificate that one of these authorities signed. @default none need to */
   readonly clientCaFile?: string | undefined;
 }
+
+/** The keys of {@link TlsFiles}. */
+export const tlsKeys: KeysOf<TlsFiles> = { certFile: "needed", keyFile: "needed" };
+
+/** The keys of {@link MutualTlsFiles}. */
+export const mutualTlsKeys: KeysOf<MutualTlsFiles> = { ...tlsKeys, clientCaFile: true };
 
 /** What a listener is given of them, PEM. */
 export interface TlsMaterial {

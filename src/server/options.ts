@@ -1,6 +1,7 @@
 import { ServableError } from "../errors.ts";
 import type { RateLimitResource } from "./rate-limiter.ts";
 import type { EngineLogger } from "../engine/observer.ts";
+import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 
 /** Who decides which models are loaded: all there are, all there are and what changes, or whoever asks. */
 export type ModelControlMode = "none" | "poll" | "explicit";
@@ -51,9 +52,35 @@ export type ResolvedRepositoryOptions = {
   readonly [K in Exclude<keyof ModelRepositoryOptions, "configName">]-?: NonNullable<ModelRepositoryOptions[K]>;
 } & { readonly configName: string | undefined };
 
+const keys = {
+  repositories: "needed",
+  log: "needed",
+  control: true,
+  loadModels: true,
+  pollMs: true,
+  exitOnError: true,
+  strictReadiness: true,
+  autoComplete: true,
+  configName: true,
+  defaultMaxBatchSize: true,
+  loadThreads: true,
+  maxPendingRequests: true,
+  deadlineMs: true,
+  responseCacheBytes: true,
+  rateLimit: true,
+  rateLimitResources: [{ name: "needed", count: "needed", device: true } satisfies KeysOf<RateLimitResource>],
+  gpus: true,
+  name: true,
+  version: true,
+} satisfies KeysOf<ModelRepositoryOptions>;
+
 /** Fills in the defaults. @throws ServableError `invalid_config` for what makes no sense */
 export function resolveRepositoryOptions(options: ModelRepositoryOptions): ResolvedRepositoryOptions {
+  refuseUnknownKeys(options, keys, "ModelRepositoryServer");
   const { repositories, log } = options;
+  if (!Array.isArray(options.repositories)) {
+    throw new ServableError("invalid_config", "ModelRepositoryServer: its repositories must be a list of folders.");
+  }
   if (repositories.length === 0) throw new ServableError("invalid_config", "A model server needs at least one model repository.");
   const control = options.control ?? "none";
   const loadModels = options.loadModels ?? [];

@@ -1,4 +1,5 @@
 import { ServableError } from "../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 import { arrayTypes } from "../tensor/data-type.ts";
 import { mapArrays, type NamedArrays } from "../tensor/named-arrays.ts";
 import { rowsOf, split, splitNamed, stack, stackNamed } from "../tensor/stack.ts";
@@ -19,11 +20,15 @@ export interface ArrayBatcherOptions {
   readonly padding?: Padding | undefined;
 }
 
+const keys = { padding: true } satisfies KeysOf<ArrayBatcherOptions>;
+
 /**
  * The batcher for named arrays: rows of several requests under each other, along axis 0. It is what an `InferenceService` uses where
  * it names no other.
  */
-export function namedArraysBatcher({ padding }: ArrayBatcherOptions = {}): Batcher<NamedArrays, NamedArrays> {
+export function namedArraysBatcher(options: ArrayBatcherOptions = {}): Batcher<NamedArrays, NamedArrays> {
+  refuseUnknownKeys(options, keys, "namedArraysBatcher");
+  const { padding } = options;
   return {
     rows: rowsOf,
     key: padding === undefined ? shapeKey : (arrays) => padding.key(arrays),
@@ -35,7 +40,9 @@ export function namedArraysBatcher({ padding }: ArrayBatcherOptions = {}): Batch
 }
 
 /** The batcher for one array in and one array out: rows of several requests under each other, along axis 0. */
-export function arrayBatcher({ padding }: ArrayBatcherOptions = {}): Batcher<Tensor, Tensor, Tensor> {
+export function arrayBatcher(options: ArrayBatcherOptions = {}): Batcher<Tensor, Tensor, Tensor> {
+  refuseUnknownKeys(options, keys, "arrayBatcher");
+  const { padding } = options;
   const named = (array: Tensor): NamedArrays => ({ array });
   const rowsOfOne = (array: Tensor): number => rowsOf(named(array));
   const padded = (requests: readonly Tensor[]): readonly Tensor[] =>

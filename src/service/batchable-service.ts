@@ -1,14 +1,17 @@
 import { ServableError } from "../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 import type { NamedArrays } from "../tensor/named-arrays.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { BatchedModel } from "./batched-model.ts";
 import type { AnyBatcher, Batcher } from "./batcher.ts";
-import { checkInfoKeys } from "./check-options.ts";
+import { checkFunctions, checkInfoKeys } from "./check-options.ts";
 import { makeDefinition } from "./define-service.ts";
 import type { CallInput, CallOutput, RequestOption, ResponseOption, SchemaOption, StreamableSchemaOption } from "./inference.ts";
 import type { ModelLoader } from "./model-loader.ts";
-import type { ModelServiceDefinition, ModelServiceInfo, ModelServiceOptions } from "./model-service.ts";
+import { priorityOf, type ModelServiceDefinition, type ModelServiceInfo, type ModelServiceOptions } from "./model-service.ts";
 import { Service, type MaybePromise, type ServiceContext, type SetupContext } from "./service.ts";
+
+const keys = { priority: true } satisfies KeysOf<ModelServiceOptions<unknown>>;
 
 /**
  * A {@link Batcher} around a model: the requests that the engine puts together, checked by the service's schema, become one run. A bare
@@ -20,8 +23,10 @@ export class BatchableService<I = unknown, O = unknown> extends Service<I, O> {
   readonly #options: ModelServiceOptions<I>;
   #model: BatchedModel<I, O> | undefined;
 
+  /** @throws ServableError `invalid_config` */
   constructor(batcher: AnyBatcher<I, O>, loadModel: ModelLoader, options: ModelServiceOptions<I> = {}) {
     super();
+    refuseUnknownKeys(options, keys, "BatchableService");
     this.#batcher = batcher;
     this.#loadModel = loadModel;
     this.#options = options;
@@ -85,6 +90,7 @@ export function defineBatchable<
   B extends Tensor | NamedArrays = NamedArrays,
 >(options: DefineBatchableOptions<N, S, T, Q, P, B>): ModelServiceDefinition<N, S, T, Q, P> {
   checkInfoKeys(options, ["batch", "unbatch", "rows", "key", "fresh", "priority"]);
+  checkFunctions(options, ["model", "batch", "unbatch"], ["rows", "key", "priority"]);
   const { model, ...info } = options;
-  return makeDefinition({ ...info, model: true, loadModel: model }, () => new BatchableService(options, model, options));
+  return makeDefinition({ ...info, model: true, loadModel: model }, () => new BatchableService(options, model, priorityOf(options)));
 }

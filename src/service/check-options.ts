@@ -1,5 +1,5 @@
 import { ServableError } from "../errors.ts";
-import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
+import { kindOf, refuseUnknownKeys, type KeysOf, type KnownKeys } from "../known-keys.ts";
 import type { BatchPolicy, ServiceInfo, ServicePolicy } from "./definition.ts";
 import type { RequestHandler, ResponseHandler } from "./handlers/handler.ts";
 
@@ -10,13 +10,11 @@ const policyKeys = {
   queue: true,
   deadlineMs: true,
   killAfterMs: true,
-  stages: true,
+  stages: { workers: "needed" },
   devices: true,
-  batching: true,
+  batching: { maxRows: true, maxDelayMs: true, waitAlone: true, preferredRows: true } satisfies KeysOf<BatchPolicy>,
   maxBodyBytes: true,
 } satisfies KeysOf<ServicePolicy>;
-
-const batchKeys = { maxRows: true, maxDelayMs: true, waitAlone: true, preferredRows: true } satisfies KeysOf<BatchPolicy>;
 
 const infoKeys = {
   name: true,
@@ -26,12 +24,12 @@ const infoKeys = {
   request: true,
   response: true,
   validateOutput: true,
-  jsonSchema: true,
+  jsonSchema: { input: true, output: true },
   example: true,
   warmup: true,
   model: true,
   loadModel: true,
-  policy: true,
+  policy: policyKeys,
 } satisfies KeysOf<ServiceInfo>;
 
 /**
@@ -40,23 +38,49 @@ const infoKeys = {
  * @param own - what it has besides a {@link ServiceInfo}
  * @throws ServableError `invalid_config`
  */
-export function checkInfoKeys(info: Pick<Partial<ServiceInfo>, "name" | "policy">, own: readonly string[]): void {
-  const known = { ...infoKeys, ...Object.fromEntries(own.map((key) => [key, true as const])) };
-  const service = `Service '${String(info.name)}'`;
-  refuseUnknownKeys(info, known, service, { policy: policyKeys, "policy.batching": batchKeys });
-  if (info.policy !== undefined) checkPolicyKeys(info.policy, service);
+export function checkInfoKeys(info: object | undefined, own: readonly string[]): void {
+  const known: KnownKeys = { ...infoKeys, ...Object.fromEntries(own.map((key) => [key, true as const])) };
+  const { name }: { readonly name?: unknown } = info ?? {};
+  refuseUnknownKeys(info, known, typeof name === "string" && name !== "" ? `Service '${name}'` : "A service");
 }
 
 /** @param whose - to begin a sentence with @throws ServableError `invalid_config` */
 export function checkPolicyKeys(policy: ServicePolicy, whose: string): void {
-  refuseUnknownKeys(policy, policyKeys, `${whose}: its policy`, { batching: batchKeys });
-  const { batching, stages } = policy;
-  if (batching !== undefined) refuseUnknownKeys(batching, batchKeys, `${whose}: its policy.batching`);
-  if (stages !== undefined) refuseUnknownKeys(stages, { workers: true }, `${whose}: its policy.stages`);
+  refuseUnknownKeys(policy, policyKeys, whose, "policy");
 }
 
-/** @throws ServableError `invalid_config` for a media type that no header could carry */
-export function checkMediaTypes(service: string, handlers: readonly (RequestHandler | ResponseHandler)[]): void {
+/**
+ * @param needed - the members that must be functions
+ * @param optional - those that may be left out
+ * @throws ServableError `invalid_config`
+ */
+export function checkFunctions(info: { readonly name: string }, needed: readonly string[], optional: readonly string[]): void {
+  for (const key of [...needed, ...optional]) {
+    const value: unknown = Reflect.get(info, key);
+    if (typeof value === "function" || (value === undefined && !needed.includes(key))) continue;
+    const wrong = value === undefined ? ` has no \`${key}\` function` : `: its \`${key}\` must be a function, not ${kindOf(value)}`;
+    throw new ServableError("invalid_config", `Service '${info.name}'${wrong}.`);
+  }
+}
+
+/** @throws ServableError `invalid_config` for what is no handler, and for a media type that no header could carry */
+export function checkHandlers(service: string, request: readonly RequestHandler[], response: readonly ResponseHandler[]): void {
+  for (const handler of request) checkHandler(service, handler, "request", "deserialize");
+  for (const handler of response) checkHandler(service, handler, "response", "serialize");
+  checkMediaTypes(service, [...request, ...response]);
+}
+
+function checkHandler(service: string, handler: unknown, side: string, method: string): void {
+  const whose = `The ${side} handler of service '${service}'`;
+  if (typeof handler !== "object" || handler === null) {
+    const hint = typeof handler === "function" ? "; of a class, give an instance" : "";
+    throw new ServableError("invalid_config", `${whose} must be an object such as new JsonHandler(), not ${kindOf(handler)}${hint}.`);
+  }
+  if (typeof Reflect.get(handler, method) === "function") return;
+  throw new ServableError("invalid_config", `${whose} has no method \`${method}\`.`);
+}
+
+function checkMediaTypes(service: string, handlers: readonly (RequestHandler | ResponseHandler)[]): void {
   for (const { mediaTypes } of handlers) {
     if (!Array.isArray(mediaTypes) || mediaTypes.length === 0) {
       throw new ServableError(

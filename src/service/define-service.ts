@@ -1,7 +1,7 @@
 import { ServableError } from "../errors.ts";
 import { callBare } from "./bare-call.ts";
 import { StateContext } from "./call-context.ts";
-import { checkInfoKeys, checkMediaTypes } from "./check-options.ts";
+import { checkFunctions, checkHandlers, checkInfoKeys } from "./check-options.ts";
 import {
   brand,
   isDefinition,
@@ -12,7 +12,7 @@ import {
 } from "./definition.ts";
 import type { RequestHandler, ResponseHandler } from "./handlers/handler.ts";
 import { JsonHandler } from "./handlers/json-handler.ts";
-import { isSchema, isStreamSchema, jsonSchemaOf } from "./schema.ts";
+import { isSchema, isStreamSchema, jsonSchemaOf, schemaHint } from "./schema.ts";
 import type {
   CallInput,
   CallOutput,
@@ -77,10 +77,8 @@ export function defineService<
 >(
   options: DefineServiceOptions<N, S, T, Q, P, State, R>,
 ): ServiceDefinition<N, CallInput<S, Q>, ItemOf<R>, WireOf<S, T, Q, P, CallInput<S, Q>, R>> {
-  if (typeof options.call !== "function") {
-    throw new ServableError("invalid_config", `Service '${options.name}' has no \`call\` function.`);
-  }
   checkInfoKeys(options, ["setup", "call", "close"]);
+  checkFunctions(options, ["call"], ["setup", "close"]);
   class FunctionService extends Service<CallInput<S, Q>, ItemOf<R>> {
     #state: State | undefined;
     override async setup(context: SetupContext): Promise<void> {
@@ -128,7 +126,7 @@ export function makeDefinition<N extends string, I, O, W extends ClientTypes>(
     if (schema !== undefined && !isSchema(schema)) {
       throw new ServableError(
         "invalid_config",
-        `The ${role} of service '${name}' is not a Standard Schema. zod 3.24, valibot 1.0 and arktype 2.0 or newer speak it.`,
+        `The ${role} of service '${name}' is not a Standard Schema. zod 3.24, valibot 1.0 and arktype 2.0 or newer speak it.${schemaHint(schema, role)}`,
       );
     }
   }
@@ -137,7 +135,7 @@ export function makeDefinition<N extends string, I, O, W extends ClientTypes>(
     throw new ServableError("invalid_config", `Service '${name}' takes a stream of JSON items, so it can't have request handlers.`);
   }
   const response = listOf(info.response) ?? [new JsonHandler()];
-  checkMediaTypes(name, [...request, ...response]);
+  checkHandlers(name, request, response);
   const definition: ServiceDefinition<N, I, O, W> = brand({
     name,
     description: info.description,
@@ -175,7 +173,13 @@ export function definitionOf(exported: unknown, args: readonly unknown[] = [], e
   checkInfoKeys({ name: exported.name, ...info }, []);
   const fallback = exported.name || exportName;
   const name = info.name ?? fallback.charAt(0).toLowerCase() + fallback.slice(1);
-  return makeDefinition({ ...info, name }, () => new exported(...(args as never[])), Reflect.get(exported.prototype as object, "call"));
+  const create = (): Service => {
+    const service = new exported(...(args as never[]));
+    // Looked for here, since it may be a field of the instance.
+    if (typeof (service as Partial<Service>).call === "function") return service;
+    throw new ServableError("invalid_config", `Service '${name}': its class ${fallback} has no method \`call\`.`);
+  };
+  return makeDefinition({ ...info, name }, create, Reflect.get(exported.prototype as object, "call"));
 }
 
 function listOf<H extends RequestHandler | ResponseHandler>(option: H | readonly H[] | undefined): readonly H[] | undefined {

@@ -1,15 +1,16 @@
 import { ServableError } from "../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 import type { NamedArrays } from "../tensor/named-arrays.ts";
 import { namedArraysBatcher } from "./array-batchers.ts";
 import { BatchedModel } from "./batched-model.ts";
 import type { Batcher } from "./batcher.ts";
-import { checkInfoKeys } from "./check-options.ts";
+import { checkFunctions, checkInfoKeys } from "./check-options.ts";
 import { makeDefinition } from "./define-service.ts";
 import { callContextOf } from "./call-context.ts";
 import { isThenable } from "./chain.ts";
 import type { CallInput, CallOutput, RequestOption, ResponseOption, SchemaOption, StreamableSchemaOption } from "./inference.ts";
 import type { ModelLoader } from "./model-loader.ts";
-import type { ModelServiceDefinition, ModelServiceInfo, ModelServiceOptions } from "./model-service.ts";
+import { priorityOf, type ModelServiceDefinition, type ModelServiceInfo, type ModelServiceOptions } from "./model-service.ts";
 import type { Processor } from "./processor.ts";
 import { Service, type MaybePromise, type ServiceContext, type SetupContext } from "./service.ts";
 
@@ -18,6 +19,8 @@ export interface InferenceOptions<I> extends ModelServiceOptions<I> {
   /** How the model's inputs of several requests are put together. @default {@link namedArraysBatcher} */
   readonly batcher?: Batcher<NamedArrays, NamedArrays> | undefined;
 }
+
+const keys = { batcher: true, priority: true } satisfies KeysOf<InferenceOptions<unknown>>;
 
 /**
  * A {@link Processor} around a model. In a runtime the engine places the model on a thread of its own and puts the inputs of
@@ -31,8 +34,10 @@ export class InferenceService<I = unknown, O = unknown> extends Service<I, O> {
   readonly batcher: Batcher<NamedArrays, NamedArrays>;
   #model: BatchedModel<NamedArrays, NamedArrays> | undefined;
 
+  /** @throws ServableError `invalid_config` */
   constructor(processor: Processor<I, O>, loadModel: ModelLoader, options: InferenceOptions<I> = {}) {
     super();
+    refuseUnknownKeys(options, keys, "InferenceService");
     this.#processor = processor;
     this.#loadModel = loadModel;
     this.#options = options;
@@ -189,6 +194,10 @@ export function defineInference<
   P extends ResponseOption = undefined,
 >(options: DefineInferenceOptions<N, S, T, Q, P>): ModelServiceDefinition<N, S, T, Q, P> {
   checkInfoKeys(options, ["preprocess", "postprocess", "batcher", "priority"]);
+  checkFunctions(options, ["model", "preprocess", "postprocess"], ["priority"]);
   const { model, ...info } = options;
-  return makeDefinition({ ...info, model: true, loadModel: model }, () => new InferenceService(options, model, options));
+  return makeDefinition(
+    { ...info, model: true, loadModel: model },
+    () => new InferenceService(options, model, { ...priorityOf(options), batcher: options.batcher }),
+  );
 }

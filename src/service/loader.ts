@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { isAbsolute, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { ServableError, messageOf, type JsonValue } from "../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 import { definitionOf } from "./define-service.ts";
 import { isDefinition, type AnyServiceDefinition } from "./definition.ts";
 import { firstLine, loadFailureReason } from "./load-failure.ts";
@@ -20,6 +21,8 @@ export interface LoaderSpec {
   readonly arguments?: readonly JsonValue[] | undefined;
 }
 
+const keys = { module: "needed", export: true, arguments: true } satisfies KeysOf<LoaderSpec>;
+
 /** Constructs something where it runs. */
 export interface Loader<T> {
   /** Constructs it anew. */
@@ -32,7 +35,9 @@ export class ServiceLoader implements Loader<Service> {
   readonly spec: LoaderSpec;
   #definition: Promise<AnyServiceDefinition> | undefined;
 
+  /** @throws ServableError `invalid_config` */
   constructor(spec: LoaderSpec, baseFolder: string = process.cwd()) {
+    refuseUnknownKeys(spec, keys, "A LoaderSpec");
     this.spec = { ...spec, module: moduleUrl(spec.module, baseFolder) };
   }
 

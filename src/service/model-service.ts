@@ -38,3 +38,8 @@ export type ModelServiceDefinition<
   Q extends RequestOption,
   P extends ResponseOption,
 > = ServiceDefinition<N, CallInput<S, Q>, CallOutput<T, P>, WireOf<S, T, Q, P, CallInput<S, Q>, CallOutput<T, P>>>;
+
+/** Of a definition what says whose turn it is. */
+export function priorityOf<I>(options: ModelServiceOptions<I>): ModelServiceOptions<I> {
+  return options.priority === undefined ? {} : { priority: options.priority.bind(options) };
+}

@@ -136,8 +136,9 @@ export class PipelineService<const S extends Steps> extends Service<PipelineInpu
 
 /** The definition of each step; one of a class holds the class and its arguments. */
 function definitionsOf(steps: readonly Step[]): readonly AnyServiceDefinition[] {
+  if (!Array.isArray(steps)) throw new ServableError("invalid_config", "The steps of a pipeline must be a list of services.");
   if (steps.length === 0) throw new ServableError("invalid_config", "A pipeline needs at least one step.");
-  return steps.map((step, index) => {
+  return (steps as readonly Step[]).map((step, index) => {
     const [target, ...args] = (Array.isArray(step) ? step : [step]) as readonly [StepTarget, ...unknown[]];
     const definition = definitionOf(target, args, `step${index + 1}`);
     if (definition !== undefined) return definition;

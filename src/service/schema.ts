@@ -51,6 +51,15 @@ export function isSchema(value: unknown): value is Schema {
   return ((typeof value === "object" && value !== null) || typeof value === "function") && "~standard" in value;
 }
 
+/** What was probably meant by what is no schema; begins with a space, empty where nobody can tell. */
+export function schemaHint(value: unknown, role: SchemaRole): string {
+  if (typeof value !== "object" || value === null) return "";
+  const fields = Object.values(value);
+  if (fields.length > 0 && fields.every(isSchema)) return " This is an object of schemas: make one of it, such as z.object({ … }).";
+  const isJsonSchema = "$schema" in value || "properties" in value || ("type" in value && typeof value.type === "string");
+  return isJsonSchema ? ` This is a JSON Schema, which nothing is checked by: give it as jsonSchema.${role}.` : "";
+}
+
 /** Which side of a service a schema checks. */
 export type SchemaRole = "input" | "output";
 
@@ -61,15 +70,15 @@ export type SchemaRole = "input" | "output";
  */
 export function validate<O>(schema: Schema<unknown, O>, value: unknown, role: SchemaRole): O | Promise<O> {
   const result = schema["~standard"].validate(value);
-  return result instanceof Promise ? result.then((settled) => unwrap(settled, role)) : unwrap(result, role);
+  return result instanceof Promise ? result.then((settled) => unwrap(settled, value, role)) : unwrap(result, value, role);
 }
 
-function unwrap<O>(result: StandardSchemaV1.Result<O>, role: SchemaRole): O {
+function unwrap<O>(result: StandardSchemaV1.Result<O>, value: unknown, role: SchemaRole): O {
   if (result.issues === undefined) return result.value;
   const issues = result.issues.map(toFieldIssue);
-  throw role === "input"
-    ? new ServableError("invalid_request", "The input does not fit the service's schema.", { issues })
-    : new ServableError("invalid_output", "The service gave a value that does not fit its own output schema.", { issues });
+  if (role === "input") throw new ServableError("invalid_request", "The input does not fit the service's schema.", { issues });
+  const gave = value === undefined ? "nothing (is there a `return`?), which" : "a value that";
+  throw new ServableError("invalid_output", `The service gave ${gave} does not fit its own output schema.`, { issues });
 }
 
 function toFieldIssue(issue: StandardSchemaV1.Issue): FieldIssue {

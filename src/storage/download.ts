@@ -3,12 +3,13 @@ import { lstat, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import path from "node:path";
 import { ServableError } from "../errors.ts";
-import { resolveArchiveLimits, type ArchiveLimits } from "./archive/limits.ts";
+import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
+import { limitKeys, resolveArchiveLimits, type ArchiveLimits } from "./archive/limits.ts";
 import { unpackArchive } from "./archive/unpack.ts";
 import { fetchArchive } from "./fetch-archive.ts";
 import { fileFailure, systemCode } from "./file-failure.ts";
 import { isRunning, withLock } from "./folder-lock.ts";
-import { openStorage, type StorageOptions } from "./open-storage.ts";
+import { openStorage, storageKeys, type StorageOptions } from "./open-storage.ts";
 import type { Storage } from "./storage.ts";
 import { isSha256, parseArtifactUri, publicUri } from "./uri.ts";
 
@@ -40,6 +41,18 @@ export interface DownloadOptions {
   readonly storage?: StorageOptions | undefined;
 }
 
+/** The keys of {@link DownloadOptions}. */
+export const downloadKeys: KeysOf<DownloadOptions> = {
+  folder: "needed",
+  sha256: true,
+  limits: limitKeys,
+  onProgress: true,
+  signal: true,
+  retries: true,
+  idleMs: true,
+  storage: storageKeys,
+};
+
 /** What was downloaded. */
 export interface DownloadedArtifact {
   /** Holds what the archive holds. Others may use it, too: it must not be written to. */
@@ -58,6 +71,7 @@ const partialPrefix = ".partial-";
  * @throws ServableError `not_found`, `unauthenticated`, `unavailable` (after all retries), and `load_failed` for what was downloaded and is wrong
  */
 export async function downloadArtifact(from: string | Storage, options: DownloadOptions): Promise<DownloadedArtifact> {
+  refuseUnknownKeys(options, downloadKeys, "downloadArtifact");
   const storage = openStorage(from, options.storage);
   const uri = typeof from === "string" ? from : storage.uriOf();
   const sha256 = wantedDigest(options.sha256, parseArtifactUri(uri).sha256);

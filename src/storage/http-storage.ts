@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { ServableError } from "../errors.ts";
+import type { KeysOf } from "../known-keys.ts";
 import { networkFailure, sendRequest } from "./http-request.ts";
 import { withRetries } from "./retry.ts";
 import type { ArtifactSource, ReadOptions, Storage, StoredContent, WriteOptions } from "./storage.ts";
@@ -16,6 +17,9 @@ export interface HttpStorageOptions {
   /** How often a write is tried again. @default 4 */
   readonly retries?: number | undefined;
 }
+
+/** The keys of {@link HttpStorageOptions}. */
+export const httpKeys: KeysOf<HttpStorageOptions> = { headers: true, token: true, idleMs: true, retries: true };
 
 const mostRedirects = 5;
 

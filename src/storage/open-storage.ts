@@ -1,8 +1,9 @@
 import { fileURLToPath } from "node:url";
 import { ServableError } from "../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 import { FolderStorage } from "./folder-storage.ts";
-import { HttpStorage, type HttpStorageOptions } from "./http-storage.ts";
-import type { S3StorageOptions } from "./s3-options.ts";
+import { HttpStorage, httpKeys, type HttpStorageOptions } from "./http-storage.ts";
+import { s3Keys, type S3StorageOptions } from "./s3-options.ts";
 import { S3Storage } from "./s3-storage.ts";
 import type { Storage } from "./storage.ts";
 import { parseArtifactUri, publicUri } from "./uri.ts";
@@ -13,11 +14,14 @@ export interface StorageOptions {
   readonly s3?: S3StorageOptions | undefined;
 }
 
+/** The keys of {@link StorageOptions}. */
+export const storageKeys: KeysOf<StorageOptions> = { http: httpKeys, s3: s3Keys };
+
 /**
  * Opens the storage that a URI names: a folder (a path, or `file:`), an HTTP server (`http:`, `https:`), or an S3-compatible store (`s3://bucket/prefix`).
  * A storage that somebody wrote himself is taken as it is.
  *
- * @throws ServableError `invalid_argument` for what is none of these
+ * @throws ServableError `invalid_argument` for what is none of these, `invalid_config` for an option that there is not
  *
  * @example
  * ```ts
@@ -28,6 +32,7 @@ export interface StorageOptions {
  * ```
  */
 export function openStorage(uri: string | Storage, options: StorageOptions = {}): Storage {
+  refuseUnknownKeys(options, storageKeys, "openStorage");
   if (typeof uri !== "string") return uri;
   const { uri: place } = parseArtifactUri(uri);
   // One letter is a drive of Windows.

@@ -1,3 +1,5 @@
+import type { KeysOf } from "../known-keys.ts";
+
 /** How an S3-compatible store is reached. What is left out comes from where AWS's own tools look: environment, profile, machine. */
 export interface S3StorageOptions {
   /** Of another store than AWS's. @default `$AWS_ENDPOINT_URL_S3`, `$AWS_ENDPOINT_URL`, else AWS */
@@ -15,3 +17,15 @@ export interface S3StorageOptions {
   /** How long nothing may happen on a connection. @default 60000 */
   readonly idleMs?: number | undefined;
 }
+
+/** The keys of {@link S3StorageOptions}. */
+export const s3Keys: KeysOf<S3StorageOptions> = {
+  endpoint: true,
+  region: true,
+  forcePathStyle: true,
+  // The SDK's own credentials have more than is needed.
+  credentials: true,
+  partBytes: true,
+  retries: true,
+  idleMs: true,
+};

@@ -2,6 +2,7 @@ import { openSync } from "node:fs";
 import { pino, type DestinationStream } from "pino";
 import { causeText, formatPath, messageOf, ServableError } from "../errors.ts";
 import type { EngineLogger, Observer, RequestEvent, WorkerEvent } from "../engine/observer.ts";
+import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 import { gatherLines, type GatheredLines } from "./gathered-lines.ts";
 import { longestLine, writeRequestLine } from "./request-line.ts";
 
@@ -17,12 +18,15 @@ export interface LogOptions {
   readonly file?: string | undefined;
 }
 
+const keys = { level: true, format: true, destination: true, file: true } satisfies KeysOf<LogOptions>;
+
 /**
  * Makes the logger: pino, as structured lines or, on a terminal, for a person.
  *
- * @throws ServableError `invalid_config` for a file that can't be written to
+ * @throws ServableError `invalid_config` for a file that can't be written to, and for an option that there is not
  */
 export async function createLogger(options: LogOptions = {}): Promise<EngineLogger> {
+  refuseUnknownKeys(options, keys, "createLogger");
   const format = options.format ?? (process.stdout.isTTY && options.file === undefined ? "pretty" : "json");
   const level = options.level ?? "info";
   const destination = options.destination ?? (await destinationFor(format, options.file));

@@ -1,5 +1,6 @@
 import { ROOT_CONTEXT, SpanKind, SpanStatusCode, propagation, trace, type Context, type Span, type Tracer } from "@opentelemetry/api";
 import type { Observer, RequestEvent } from "../engine/observer.ts";
+import { refuseUnknownKeys } from "../known-keys.ts";
 import { isMishap } from "./logs.ts";
 
 /** How requests are traced. */
@@ -22,6 +23,7 @@ export interface TraceOptions {
  * ```
  */
 export function requestTraces(options: TraceOptions = {}): Observer {
+  refuseUnknownKeys(options, { tracer: true }, "requestTraces");
   const tracer = options.tracer ?? trace.getTracer("servable");
   return {
     requestFinished(event: RequestEvent): void {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { ServableError, messageOf, type ErrorCode } from "../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 import type { HandlerContext, Payload, RequestHandler, ResponseHandler } from "../service/handlers/handler.ts";
 import { isConcrete, isEssence } from "../service/handlers/media-type.ts";
 import type { ContractCase } from "./contract.ts";
@@ -29,6 +30,14 @@ export interface HandlerContractOptions<I, O> {
   readonly roundTrip?: ((read: I, written: O, mediaType: string) => void) | false | undefined;
 }
 
+const keys = {
+  request: true,
+  response: true,
+  bodies: [{ body: "needed", contentType: true } satisfies KeysOf<HandlerExample>],
+  values: true,
+  roundTrip: true,
+} satisfies KeysOf<HandlerContractOptions<unknown, unknown>>;
+
 /** What a handler may say of a body: it is the client's fault, or something is not installed. Never its own failure. */
 const bodyCodes: readonly ErrorCode[] = ["invalid_request", "unsupported_media_type", "payload_too_large", "missing_dependency"];
 /** A handler that has not answered in this time hangs. Far more than any needs, so that a slow machine fails nothing. */
@@ -50,6 +59,7 @@ const hangMs = 20_000;
  * ```
  */
 export function handlerContract<I, O>(options: HandlerContractOptions<I, O>): readonly ContractCase[] {
+  refuseUnknownKeys(options, keys, "handlerContract");
   const { request, response } = options;
   const values = options.values ?? [];
   const payloads = (options.bodies ?? []).map((example) => payloadOf(example, request));

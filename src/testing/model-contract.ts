@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { messageOf, ServableError } from "../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 import { formatSpec, shapeFits } from "../model/check-inputs.ts";
 import type { Model, TensorSpec } from "../model/model.ts";
 import { isDataType, type DataType } from "../tensor/data-type.ts";
@@ -20,6 +21,8 @@ export interface ModelContractOptions {
   readonly tolerance?: number | undefined;
 }
 
+const keys = { create: "needed", example: "needed", batches: true, tolerance: true } satisfies KeysOf<ModelContractOptions>;
+
 /**
  * What every `Model` must do, as cases for any test runner.
  *
@@ -37,6 +40,7 @@ export interface ModelContractOptions {
  * ```
  */
 export function modelContract(options: ModelContractOptions): readonly ContractCase[] {
+  refuseUnknownKeys(options, keys, "modelContract");
   // Copied now, and again for each case, so that a model that writes into its inputs spoils no other case.
   const pristine = copyOf(options.example);
   const tolerance = options.tolerance ?? 1e-5;

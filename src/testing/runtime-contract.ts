@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 import type { ServiceEntry } from "../engine/service-source.ts";
 import { ServableError, type ErrorCode } from "../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 import { defineService } from "../service/define-service.ts";
 import type { ContractCase } from "./contract.ts";
 
@@ -35,6 +36,8 @@ export interface RuntimeContractOptions {
   readonly skip?: Readonly<Record<string, string>> | undefined;
 }
 
+const keys = { start: "needed", skip: true } satisfies KeysOf<RuntimeContractOptions>;
+
 interface Bench {
   /** Lets every held call go on. */
   release(): void;
@@ -48,6 +51,7 @@ interface Bench {
  * client has left, and loses nothing that it accepted when it stops.
  */
 export function runtimeContract(options: RuntimeContractOptions): readonly ContractCase[] {
+  refuseUnknownKeys(options, keys, "runtimeContract");
   const contractCase = (name: string, check: (runtime: RunningRuntime, bench: Bench) => Promise<void>): ContractCase => {
     const skip = options.skip?.[name];
     return {
@@ -71,7 +75,7 @@ export function runtimeContract(options: RuntimeContractOptions): readonly Contr
     assert.deepEqual(reply.items, []);
   };
 
-  return [
+  const cases = [
     contractCase("answers a request", async (runtime) => {
       assert.deepEqual(await runtime.send({ service: "echo", json: '{"x":1}' }), { items: ['{"x":1}'], code: undefined });
     }),
@@ -127,6 +131,9 @@ export function runtimeContract(options: RuntimeContractOptions): readonly Contr
       await stopping;
     }),
   ];
+  const names = Object.fromEntries(cases.map(({ name }) => [name, true as const]));
+  refuseUnknownKeys(options.skip ?? {}, names, "runtimeContract", "skip");
+  return cases;
 }
 
 function createBench(): Bench {

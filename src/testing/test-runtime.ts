@@ -3,6 +3,8 @@ import type { Client } from "../client/client-types.ts";
 import type { CallOptions } from "../client/options.ts";
 import type { ServiceEntry } from "../engine/service-source.ts";
 import type { Observer } from "../engine/observer.ts";
+import { ServableError } from "../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 import { fetchHandler, type FetchHandler } from "../runtime/http/fetch-handler.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import {
@@ -23,6 +25,8 @@ export interface TestRuntimeOptions {
   readonly policy?: ServicePolicy | undefined;
   readonly observers?: readonly Observer[] | undefined;
 }
+
+const keys = { policy: true, observers: true } satisfies KeysOf<TestRuntimeOptions>;
 
 /**
  * Runs services with everything between the wire and the service (handlers, schemas, limits, deadlines, errors) and no socket.
@@ -45,7 +49,9 @@ export class TestRuntime<T extends TestServices> implements Runtime {
   readonly #handle: FetchHandler;
   #markStopped: () => void = () => undefined;
 
+  /** @throws ServableError `invalid_config` */
   constructor(services: T, options: TestRuntimeOptions = {}) {
+    refuseUnknownKeys(options, keys, "TestRuntime");
     const policy = { ...options.policy, placement: "inline" as const };
     const entries: ServiceEntry[] = listOf(services).map((service) => ({ service, policy }));
     this.#handle = fetchHandler(entries, { observers: options.observers });
@@ -102,6 +108,10 @@ export async function callService<N extends string, T extends ClientTypes>(
 function listOf(services: TestServices): ServiceEntry["service"][] {
   if (isDefinition(services)) return [services];
   if (isServiceClass(services)) return [services as new () => object];
+  const given: unknown = services;
+  if (typeof given !== "object" || given === null) {
+    throw new ServableError("invalid_argument", "There is nothing to test: give a service, or several by name.");
+  }
   return Object.values(services).filter((value) => isDefinition(value) || isServiceClass(value)) as ServiceEntry["service"][];
 }
 

@@ -4,6 +4,7 @@ import { isMessageKind, kindName, type FieldType, type Kind, type MessageType, t
 import { JsonMembers, JsonNumber, readExactJson, type ExactJson } from "./json-reader.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { bigintOf, floatOf, integerOf, isBrokenText, isIntegerKind, shorten } from "./scalars.ts";
+import { noSuchField } from "./values.ts";
 
 type Path = readonly (string | number)[];
 
@@ -29,7 +30,7 @@ function readMessage<T>(type: MessageType<T>, json: ExactJson, path: Path): T {
   const seen = new Set<string>();
   for (const [name, item] of json.entries) {
     const field = type.byProtoName.get(name) ?? type.fields.find(({ key }) => key === name);
-    if (field === undefined) throw refusal([...path, name], `${type.name} has no such field`);
+    if (field === undefined) throw refusal([...path, name], noSuchField(type, [...type.byProtoName.keys()]));
     const inner = [...path, field.protoName];
     for (const mark of [field.key, ...(field.oneof === undefined || item === null ? [] : [`oneof ${field.oneof}`])]) {
       if (seen.has(mark)) throw refusal(inner, mark === field.key ? "it stands twice" : `another of ${field.oneof} is set already`);

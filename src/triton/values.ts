@@ -10,7 +10,7 @@ type Path = readonly (string | number)[];
 export function setFields(type: MessageType, message: unknown, path: Path): { readonly field: FieldType; readonly value: unknown }[] {
   if (typeof message !== "object" || message === null || Array.isArray(message)) throw refusal(path, `a ${type.name} was expected`);
   for (const key of Object.keys(message)) {
-    if (!Object.hasOwn(type.spec, key)) throw refusal([...path, key], `${type.name} has no such field`);
+    if (!Object.hasOwn(type.spec, key)) throw refusal([...path, key], noSuchField(type, Object.keys(type.spec)));
   }
   const fields = type.fields
     .map((field) => ({ field, value: Object.hasOwn(message, field.key) ? (Reflect.get(message, field.key) as unknown) : undefined }))
@@ -23,6 +23,11 @@ export function setFields(type: MessageType, message: unknown, path: Path): { re
     chosen.set(field.oneof, field);
   }
   return fields;
+}
+
+/** What is said of a field that there is not. @param known - those that there are, under the names that were to be used */
+export function noSuchField(type: MessageType, known: readonly string[]): string {
+  return `${type.name} has no such field; it has: ${known.join(", ") || "none"}`;
 }
 
 /** The items of a list. */

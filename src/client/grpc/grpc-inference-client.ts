@@ -1,4 +1,5 @@
 import { ServableError, type JsonValue } from "../../errors.ts";
+import { refuseUnknownKeys } from "../../known-keys.ts";
 import type { inference } from "../../protocol/grpc/generated/messages.js";
 import { writeInferRequest } from "../../protocol/grpc/infer-request.ts";
 import { readInferResponse } from "../../protocol/grpc/infer-response.ts";
@@ -10,7 +11,14 @@ import type { ModelMetadata, ModelStatistics, RepositoryIndexEntry, ServerMetada
 import type { Tensor } from "../../tensor/tensor.ts";
 import { closable } from "../closable.ts";
 import { inferResult, outgoingInfer, type AnyInputs } from "../open-inference/infer-call.ts";
-import type { InferenceClient, InferOptions, InferResult, LoadOptions, ModelCallOptions } from "../open-inference/inference-client.ts";
+import {
+  loadKeys,
+  type InferenceClient,
+  type InferOptions,
+  type InferResult,
+  type LoadOptions,
+  type ModelCallOptions,
+} from "../open-inference/inference-client.ts";
 import type { AnyModels, ClassifiedOutputs, ModelInputs, ModelMap, ModelOutputs, OutputName } from "../open-inference/model-types.ts";
 import type { CallOptions } from "../options.ts";
 import { Connection } from "./connection.ts";
@@ -52,7 +60,7 @@ export class GrpcInferenceClient<Models extends ModelMap<Models> = AnyModels> im
 
   /**
    * @param url - `grpc://host:port`, or `grpcs://` for TLS
-   * @throws ServableError `invalid_argument` for a URL or an option that makes no sense
+   * @throws ServableError `invalid_argument` for a URL or an option that makes no sense, `invalid_config` for an option that there is not
    */
   constructor(url: string, options: GrpcClientOptions = {}) {
     this.#connection = new Connection(resolveGrpcClient(url, options));
@@ -104,6 +112,7 @@ export class GrpcInferenceClient<Models extends ModelMap<Models> = AnyModels> im
   }
 
   async load(model: keyof Models & string, options: LoadOptions = {}): Promise<void> {
+    refuseUnknownKeys(options, loadKeys, "A load");
     const { config, files = {} } = options;
     const parameters: Record<string, inference.ModelRepositoryParameter.$Properties> = {};
     if (config !== undefined) parameters.config = { stringParam: typeof config === "string" ? config : JSON.stringify(config) };

@@ -1,4 +1,5 @@
 import { ServableError } from "../../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import { resolveClient, type ClientOptions, type ResolvedClient } from "../options.ts";
 
 /** How a client reaches its server over gRPC. */
@@ -12,6 +13,16 @@ export interface GrpcClientOptions extends Omit<ClientOptions, "fetch"> {
   readonly maxMessageBytes?: number | undefined;
 }
 
+const keys = {
+  token: true,
+  headers: true,
+  timeoutMs: true,
+  retries: true,
+  compression: true,
+  tls: { ca: true, cert: true, key: true },
+  maxMessageBytes: true,
+} satisfies KeysOf<GrpcClientOptions>;
+
 /** {@link GrpcClientOptions}, checked, with every default filled. */
 export interface ResolvedGrpcClient {
   readonly client: ResolvedClient;
@@ -23,8 +34,9 @@ export interface ResolvedGrpcClient {
   readonly maxMessageBytes: number;
 }
 
-/** @throws ServableError `invalid_argument` for an address or an option that makes no sense */
+/** @throws ServableError `invalid_argument` for an address or an option that makes no sense, `invalid_config` for an option that there is not */
 export function resolveGrpcClient(url: string, options: GrpcClientOptions): ResolvedGrpcClient {
+  refuseUnknownKeys(options, keys, "GrpcInferenceClient");
   const [, scheme = "grpc", target = ""] = /^(?:(grpcs?):\/\/)?([^/?#@]+)\/?$/.exec(url) ?? [];
   const maxMessageBytes = options.maxMessageBytes ?? 2 ** 31 - 1;
   if (target === "") {

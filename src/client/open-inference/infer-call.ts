@@ -1,10 +1,11 @@
 import { ServableError, messageOf } from "../../errors.ts";
+import { refuseUnknownKeys } from "../../known-keys.ts";
 import type { InferParameter, InferResponse } from "../../protocol/inference.ts";
 import { headerLengthName } from "../../protocol/http/header-length.ts";
 import { readInferResponse } from "../../protocol/http/read-response.ts";
 import type { OutgoingInfer } from "../../protocol/http/write-request.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { InferOptions, InferResult } from "./inference-client.ts";
+import { inferKeys, type InferOptions, type InferResult } from "./inference-client.ts";
 import type { TensorInput } from "./model-types.ts";
 import { readBody } from "./answer-body.ts";
 import { tensorsOf, wireInputs } from "./tensors.ts";
@@ -16,9 +17,10 @@ export type AnyInputs = Readonly<Record<string, TensorInput | Tensor | undefined
  * An inference as the wire wants it.
  *
  * @param classes - for each output, how many of its classes to give instead of its values
- * @throws ServableError `invalid_argument`
+ * @throws ServableError `invalid_argument`, `invalid_config` for an option that there is not
  */
 export function outgoingInfer(inputs: AnyInputs, options: InferOptions, classes?: Readonly<Record<string, number>>): OutgoingInfer {
+  refuseUnknownKeys(options, inferKeys, "An inference");
   const parameters: Record<string, InferParameter> = { ...options.parameters };
   const { priority, sequence } = options;
   if (priority !== undefined) parameters.priority = priority;

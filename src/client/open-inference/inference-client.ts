@@ -1,7 +1,8 @@
 import type { JsonValue } from "../../errors.ts";
 import type { InferParameters } from "../../protocol/inference.ts";
 import type { ModelMetadata, ModelStatistics, RepositoryIndexEntry, ServerMetadata } from "../../protocol/model-info.ts";
-import type { CallOptions } from "../options.ts";
+import type { KeysOf } from "../../known-keys.ts";
+import { callKeys, type CallOptions } from "../options.ts";
 import type { AnyModels, ClassifiedOutputs, ModelInputs, ModelMap, ModelOutputs, OutputName } from "./model-types.ts";
 
 /** How a model is asked for something. */
@@ -34,6 +35,18 @@ export interface InferOptions<Output extends string = string> extends ModelCallO
   readonly encoding?: "binary" | "json" | undefined;
 }
 
+/** The keys of {@link InferOptions}. */
+export const inferKeys: KeysOf<InferOptions> = {
+  ...callKeys,
+  version: true,
+  outputs: true,
+  id: true,
+  parameters: true,
+  priority: true,
+  sequence: { id: "needed", start: true, end: true } satisfies KeysOf<SequenceOptions>,
+  encoding: true,
+};
+
 /** The answer to an inference. */
 export interface InferResult<Outputs> {
   readonly modelName: string;
@@ -51,6 +64,9 @@ export interface LoadOptions extends CallOptions {
   /** Files by their path in the model's folder, such as `1/model.onnx`; they need a `config`. @default the repository's */
   readonly files?: Readonly<Record<string, Uint8Array>> | undefined;
 }
+
+/** The keys of {@link LoadOptions}. */
+export const loadKeys: KeysOf<LoadOptions> = { ...callKeys, config: true, files: true };
 
 /**
  * A client of a server that speaks the Open Inference Protocol, version 2: this package's own, Triton, KServe. The same over HTTP and over gRPC.

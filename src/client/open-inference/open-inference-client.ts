@@ -47,7 +47,7 @@ export class OpenInferenceClient<Models extends ModelMap<Models> = AnyModels> im
 
   /**
    * @param url - where the server is, with its path prefix if it has one, without `/v2`
-   * @throws ServableError `invalid_argument` for a URL or an option that makes no sense
+   * @throws ServableError `invalid_argument` for a URL or an option that makes no sense, `invalid_config` for an option that there is not
    */
   constructor(url: string | URL, options: OpenInferenceClientOptions = {}) {
     this.#resolved = resolveInferenceClient(url, options);

@@ -1,5 +1,6 @@
 import { ServableError } from "../../errors.ts";
-import { resolveClient, type ClientOptions, type ResolvedClient } from "../options.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
+import { clientKeys, resolveClient, type ClientOptions, type ResolvedClient } from "../options.ts";
 import { isNode, type BodyOptions, type Compression } from "./bodies.ts";
 
 /** How a client reaches its server. Retries are for requests that were turned away, and for those that only read. */
@@ -15,14 +16,21 @@ export interface OpenInferenceClientOptions extends ClientOptions {
   readonly responseCompression?: Compression | undefined;
 }
 
+const keys = {
+  ...clientKeys,
+  requestCompression: true,
+  responseCompression: true,
+} satisfies KeysOf<OpenInferenceClientOptions>;
+
 /** {@link OpenInferenceClientOptions}, checked, with every default filled. */
 export interface ResolvedInferenceClient {
   readonly client: ResolvedClient;
   readonly bodies: BodyOptions;
 }
 
-/** @throws ServableError `invalid_argument` for an address or an option that makes no sense */
+/** @throws ServableError `invalid_argument` for an address or an option that makes no sense, `invalid_config` for an option that there is not */
 export function resolveInferenceClient(url: string | URL, options: OpenInferenceClientOptions): ResolvedInferenceClient {
+  refuseUnknownKeys(options, keys, "OpenInferenceClient");
   checkCompression("requestCompression", options.requestCompression);
   checkCompression("responseCompression", options.responseCompression);
   const headers = { "accept-encoding": options.responseCompression ?? "identity" };

@@ -1,5 +1,6 @@
 import { ServableError, type JsonValue } from "../../errors.ts";
-import type { LoadOptions } from "./inference-client.ts";
+import { refuseUnknownKeys } from "../../known-keys.ts";
+import { loadKeys, type LoadOptions } from "./inference-client.ts";
 
 // `String.fromCharCode` takes its arguments on the stack.
 const chunkLength = 32_768;
@@ -9,7 +10,9 @@ const chunkLength = 32_768;
  *
  * @throws ServableError `invalid_argument` for files without a configuration, which no server takes
  */
-export function loadBody({ config, files }: LoadOptions): string {
+export function loadBody(options: LoadOptions): string {
+  refuseUnknownKeys(options, loadKeys, "A load");
+  const { config, files } = options;
   const parameters: Record<string, JsonValue> = {};
   if (config !== undefined) parameters.config = typeof config === "string" ? config : JSON.stringify(config);
   for (const [path, bytes] of Object.entries(files ?? {})) {

@@ -1,4 +1,5 @@
 import { ServableError, messageOf } from "../../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import type { InferenceClient } from "../open-inference/inference-client.ts";
 import { openClient } from "./connect.ts";
 
@@ -13,6 +14,8 @@ export interface LocalTritonOptions {
   /** The variables to look at. @default those of this process */
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
 }
+
+const keys = { protocol: true, timeoutMs: true, signal: true, environment: true } satisfies KeysOf<LocalTritonOptions>;
 
 /** The Triton beside a service. */
 export interface LocalTriton {
@@ -51,6 +54,7 @@ interface Candidate {
  * ```
  */
 export async function localTriton(options: LocalTritonOptions = {}): Promise<LocalTriton> {
+  refuseUnknownKeys(options, keys, "localTriton");
   const timeoutMs = options.timeoutMs ?? 60_000;
   if (!(timeoutMs > 0)) throw new ServableError("invalid_argument", `timeoutMs must be a number above 0; it is ${timeoutMs}.`);
   const candidates = candidatesOf(options).map((candidate) => ({ ...candidate, ...open(candidate), said: "was not asked" }));

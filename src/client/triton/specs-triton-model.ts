@@ -1,3 +1,4 @@
+import { refuseUnknownKeys } from "../../known-keys.ts";
 import type { NamedShapes } from "../../tensor/named-arrays.ts";
 import { modelConfigFromJson } from "../../triton/config-from-json.ts";
 import { tensorsOfConfig, type ConfigTensors } from "../../triton/config-tensors.ts";
@@ -5,7 +6,7 @@ import type { ModelConfig } from "../../triton/model-config.ts";
 import type { TritonModelConfig } from "../../triton/triton-model-config.ts";
 import type { InferenceClient } from "../open-inference/inference-client.ts";
 import { openClient } from "./connect.ts";
-import { TritonModel, callOf, runOf, type ConnectOptions, type TritonModelOptions } from "./triton-model.ts";
+import { TritonModel, callOf, connectKeys, runKeys, runOf, type ConnectOptions, type TritonModelOptions } from "./triton-model.ts";
 
 /**
  * A {@link TritonModel} that also tells the shapes of its inputs and outputs, how large its batches may be, and which inputs may be left out. It knows
@@ -39,6 +40,7 @@ export class SpecsTritonModel extends TritonModel {
    * @throws ServableError `invalid_config` where the configuration does not tell names and data types of all inputs and outputs
    */
   constructor(server: string | URL | InferenceClient, config: ModelConfig | TritonModelConfig, options: TritonModelOptions = {}) {
+    refuseUnknownKeys(options, runKeys, "SpecsTritonModel");
     const tensors = tensorsOfConfig(config);
     const { inputs, outputs, maxBatchSize } = tensors;
     const { name = "" } = config;
@@ -58,12 +60,13 @@ export class SpecsTritonModel extends TritonModel {
     name: string,
     options: ConnectOptions = {},
   ): Promise<SpecsTritonModel> {
+    refuseUnknownKeys(options, connectKeys, "SpecsTritonModel.connect");
     const opened = openClient(server);
     try {
       // No more of it than is needed: a newer server's may have fields that nobody here knows.
       const { max_batch_size = 0, input = [], output = [] } = await opened.client.modelConfig(name, callOf(options));
       const config = modelConfigFromJson(JSON.stringify({ name, max_batch_size, input, output }));
-      return new SpecsTritonModel(server, config, options);
+      return new SpecsTritonModel(server, config, runOf(options));
     } finally {
       opened.close();
     }

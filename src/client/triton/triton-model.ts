@@ -1,4 +1,5 @@
 import { ServableError } from "../../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import { checkInputs } from "../../model/check-inputs.ts";
 import type { Model, ModelRunOptions, TensorSpec } from "../../model/model.ts";
 import { isDataType } from "../../tensor/data-type.ts";
@@ -21,6 +22,12 @@ export interface ConnectOptions extends TritonModelOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The keys of {@link TritonModelOptions}. */
+export const runKeys: KeysOf<TritonModelOptions> = { version: true, timeoutMs: true };
+
+/** The keys of {@link ConnectOptions}. */
+export const connectKeys: KeysOf<ConnectOptions> = { ...runKeys, signal: true };
+
 /** What a {@link TritonModel} is made of. */
 export interface TritonModelParts extends TritonModelOptions {
   readonly name: string;
@@ -29,6 +36,8 @@ export interface TritonModelParts extends TritonModelOptions {
   /** Names of inputs that a run may leave out. @default none */
   readonly optional?: readonly string[] | undefined;
 }
+
+const keys = { ...runKeys, name: "needed", inputs: "needed", outputs: "needed", optional: true } satisfies KeysOf<TritonModelParts>;
 
 /**
  * A model whose forward pass runs in a Triton, or any other server that speaks the Open Inference Protocol: usable wherever a model is. It computes nothing
@@ -64,9 +73,10 @@ export class TritonModel implements Model {
    * A model of which all is known; {@link TritonModel.connect} asks the server.
    *
    * @param server - where it runs: an address such as `http://127.0.0.1:8000` or `grpc://127.0.0.1:8001`, or a client, which `close` leaves open
-   * @throws ServableError `invalid_argument`
+   * @throws ServableError `invalid_argument`, `invalid_config`
    */
   constructor(server: string | URL | InferenceClient, parts: TritonModelParts) {
+    refuseUnknownKeys(parts, keys, "TritonModel");
     const { client, close } = openClient(server);
     this.#client = client;
     this.#closeClient = close;
@@ -83,6 +93,7 @@ export class TritonModel implements Model {
    * @throws ServableError `not_found` where the server has no such model, `not_ready` while it is not loaded, `unavailable` where nobody answers
    */
   static async connect(server: string | URL | InferenceClient, name: string, options: ConnectOptions = {}): Promise<TritonModel> {
+    refuseUnknownKeys(options, connectKeys, "TritonModel.connect");
     const opened = openClient(server);
     try {
       const { inputs, outputs } = await opened.client.modelMetadata(name, callOf(options));

@@ -48,6 +48,8 @@ const keys = {
   sessionOptions: true,
 } satisfies KeysOf<OnnxModelOptions>;
 
+const providerKeys = { name: true, deviceId: true } satisfies KeysOf<OnnxExecutionProviderOptions>;
+
 /**
  * Fills in the defaults.
  *
@@ -56,9 +58,11 @@ const keys = {
 export function resolveOnnxOptions(options: OnnxModelOptions, defaultName: string): ResolvedOnnxOptions {
   const name = options.name ?? defaultName;
   refuseUnknownKeys(options, keys, `The model '${name}'`);
-  const providers = (options.executionProviders ?? ["cpu"]).map((provider) =>
-    typeof provider === "string" ? { name: provider } : provider,
-  );
+  const providers = (options.executionProviders ?? ["cpu"]).map((provider, index) => {
+    if (typeof provider === "string") return { name: provider };
+    refuseUnknownKeys(provider, providerKeys, `The model '${name}'`, `executionProviders[${index}]`);
+    return provider;
+  });
   if (providers.length === 0)
     throw new ServableError("invalid_config", `The model '${name}' has an empty list of executionProviders. Leave it out for the CPU.`);
   const interOpThreads = threads(name, "interOpThreads", options.interOpThreads);

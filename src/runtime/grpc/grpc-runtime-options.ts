@@ -1,7 +1,7 @@
 import type { ServiceSource } from "../../engine/service-source.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
 import type { KeysOf } from "../../known-keys.ts";
-import type { GrpcListenOptions } from "./options.ts";
+import { grpcListenKeys, type GrpcListenOptions } from "./options.ts";
 
 /** Methods of a user's own `.proto` files, each answered by a service. */
 export interface ProtoMapping {
@@ -27,22 +27,14 @@ export interface GrpcRuntimeOptions extends GrpcListenOptions {
   readonly observers?: readonly Observer[] | undefined;
 }
 
+const protoKeys = { file: "needed", includeDirs: true, methods: "needed" } satisfies KeysOf<ProtoMapping>;
+
 /** The keys of {@link GrpcRuntimeOptions}. */
 export const grpcRuntimeKeys: KeysOf<GrpcRuntimeOptions> = {
-  services: true,
-  protos: true,
+  ...grpcListenKeys,
+  services: "needed",
+  protos: [protoKeys],
   graceMs: true,
   log: true,
   observers: true,
-  host: true,
-  port: true,
-  auth: true,
-  allowUnauthenticated: true,
-  tls: true,
-  maxMessageBytes: true,
-  maxConcurrentStreams: true,
-  keepalive: true,
-  connectionAge: true,
-  reflection: true,
-  responseCompression: true,
 };

@@ -1,12 +1,13 @@
 import { ServableError } from "../../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import { loadGrpcPackages } from "../../protocol/grpc/packages.ts";
 import type { Logger } from "../../service/service.ts";
 import type { ModelPlane } from "../model-plane.ts";
-import type { RestrictedApi } from "../http/open-inference/restrictions.ts";
+import { restrictedKeys, type RestrictedApi } from "../http/open-inference/restrictions.ts";
 import { grpcHealthFront } from "./health-front.ts";
 import { GrpcHost } from "./host.ts";
 import { openInferenceFront } from "./open-inference-front.ts";
-import { largestMessageBytes, resolveGrpcListen, type GrpcListenOptions, type ResolvedGrpcListen } from "./options.ts";
+import { grpcListenKeys, largestMessageBytes, resolveGrpcListen, type GrpcListenOptions, type ResolvedGrpcListen } from "./options.ts";
 import { reflectionFront } from "./reflection-front.ts";
 import { restrictMethods } from "./restricted-methods.ts";
 
@@ -21,6 +22,14 @@ export interface ModelGrpcServerOptions extends GrpcListenOptions {
   readonly headerForwardPattern?: RegExp | undefined;
 }
 
+const keys = {
+  ...grpcListenKeys,
+  plane: "needed",
+  log: "needed",
+  restricted: [restrictedKeys],
+  headerForwardPattern: true,
+} satisfies KeysOf<ModelGrpcServerOptions>;
+
 /** The gRPC side of a model server: the Open Inference Protocol, health and reflection. It starts and stops no model. */
 export class ModelGrpcServer {
   readonly #plane: ModelPlane;
@@ -32,12 +41,13 @@ export class ModelGrpcServer {
   #url: string | undefined;
 
   /** @throws ServableError `invalid_config` */
-  constructor({ plane, log, restricted = [], headerForwardPattern, ...listen }: ModelGrpcServerOptions) {
-    this.#plane = plane;
-    this.#log = log;
-    this.#restricted = restricted;
-    this.#headerForwardPattern = headerForwardPattern;
-    this.#options = resolveGrpcListen(listen, { port: 8001, maxMessageBytes: largestMessageBytes });
+  constructor(options: ModelGrpcServerOptions) {
+    refuseUnknownKeys(options, keys, "ModelGrpcServer");
+    this.#plane = options.plane;
+    this.#log = options.log;
+    this.#restricted = options.restricted ?? [];
+    this.#headerForwardPattern = options.headerForwardPattern;
+    this.#options = resolveGrpcListen(options, { port: 8001, maxMessageBytes: largestMessageBytes });
   }
 
   /** Where it listens, such as `grpc://127.0.0.1:8001`. @throws ServableError `not_ready` before `start` */

@@ -1,5 +1,6 @@
 import { ServableError } from "../../errors.ts";
-import { isLoopback, type MutualTlsFiles } from "../address.ts";
+import type { KeysOf } from "../../known-keys.ts";
+import { isLoopback, mutualTlsKeys, type MutualTlsFiles } from "../address.ts";
 
 /** The most that a gRPC message may be, 2 GiB - 1. */
 export const largestMessageBytes: number = 2 ** 31 - 1;
@@ -29,6 +30,21 @@ export interface GrpcListenOptions {
   /** Answers of the server are compressed so, for clients that all can read it. @default "none" */
   readonly responseCompression?: ResponseCompression | undefined;
 }
+
+/** The keys of {@link GrpcListenOptions}. */
+export const grpcListenKeys: KeysOf<GrpcListenOptions> = {
+  host: true,
+  port: true,
+  auth: { tokenFile: "needed" },
+  allowUnauthenticated: true,
+  tls: mutualTlsKeys,
+  maxMessageBytes: true,
+  maxConcurrentStreams: true,
+  keepalive: { timeMs: true, timeoutMs: true },
+  connectionAge: { ageMs: "needed", graceMs: true },
+  reflection: true,
+  responseCompression: true,
+};
 
 /** How answers are compressed. */
 export type ResponseCompression = "none" | "gzip" | "deflate";

@@ -3,7 +3,7 @@ import { ServableError } from "../../errors.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
 import type { ServiceSource } from "../../engine/service-source.ts";
 import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
-import { isLoopback } from "../address.ts";
+import { isLoopback, tlsKeys } from "../address.ts";
 
 /** How services are served over HTTP. */
 export interface HttpRuntimeOptions {
@@ -53,12 +53,12 @@ export interface ResolvedHttpOptions {
 }
 
 const keys = {
-  services: true,
+  services: "needed",
   host: true,
   port: true,
-  auth: true,
+  auth: { tokenFile: true, plugin: true },
   allowUnauthenticated: true,
-  tls: true,
+  tls: tlsKeys,
   corsOrigins: true,
   page: true,
   graceMs: true,
@@ -78,6 +78,11 @@ export function resolveHttpOptions(options: HttpRuntimeOptions): ResolvedHttpOpt
   }
   if (!Number.isFinite(graceMs) || graceMs < 0) {
     throw new ServableError("invalid_config", `The grace time must be 0 ms or more, not ${graceMs}.`);
+  }
+  // Plain JavaScript can give one that is neither, which would turn nobody away.
+  const { tokenFile, plugin }: { readonly tokenFile?: unknown; readonly plugin?: unknown } = options.auth ?? {};
+  if (options.auth !== undefined && tokenFile === undefined && plugin === undefined) {
+    throw new ServableError("invalid_config", "HttpRuntime: its auth must have a tokenFile or a plugin.");
   }
   if (!isLoopback(host) && options.auth === undefined && options.allowUnauthenticated !== true) {
     throw new ServableError(

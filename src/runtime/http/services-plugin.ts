@@ -1,8 +1,9 @@
 import { setImmediate as endOfTurn } from "node:timers/promises";
-import type { FastifyPluginAsync } from "fastify";
+import type { FastifyPluginAsync, RegisterOptions } from "fastify";
 import { Engine } from "../../engine/engine.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
 import type { ServiceSource } from "../../engine/service-source.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import { createLogger, requestLog } from "../../telemetry/logs.ts";
 import { Metrics } from "../../telemetry/metrics.ts";
 import { docsFront } from "./docs-front.ts";
@@ -28,12 +29,28 @@ export interface ServicesPluginOptions {
   readonly observers?: readonly Observer[] | undefined;
 }
 
+const keys = {
+  services: "needed",
+  health: true,
+  openapi: true,
+  metrics: true,
+  page: true,
+  graceMs: true,
+  log: true,
+  observers: true,
+  // Fastify's own, which it hands on.
+  prefix: true,
+  logLevel: true,
+  logSerializers: true,
+} satisfies KeysOf<ServicesPluginOptions & RegisterOptions>;
+
 /**
  * Mounts services in your own Fastify app: `app.register(servicesPlugin, { services: [double], prefix: "/ml" })`. They start
  * with the app and stop with it; your hooks, error handlers and other routes stay as they are. Who may call, pages of other origins
  * included, is your app's to decide.
  */
 export const servicesPlugin: FastifyPluginAsync<ServicesPluginOptions> = async (app, options) => {
+  refuseUnknownKeys(options, keys, "servicesPlugin");
   const log = options.log ?? (await createLogger());
   const { health = false, openapi = false, page = false } = options;
   const metrics = options.metrics === true ? new Metrics() : undefined;

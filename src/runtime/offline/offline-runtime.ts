@@ -1,6 +1,6 @@
 import { ServableError } from "../../errors.ts";
 import { Engine, type EngineStatus } from "../../engine/engine.ts";
-import { resolveSource } from "../../engine/service-source.ts";
+import { entryOf, resolveSource } from "../../engine/service-source.ts";
 import type { EngineLogger, WorkerEvent } from "../../engine/observer.ts";
 import { createLogger } from "../../telemetry/logs.ts";
 import { whyNoBatch } from "../http/batch-route.ts";
@@ -9,7 +9,7 @@ import { beginning } from "./checkpoint.ts";
 import { openInput, type Input } from "./input.ts";
 import { LineReader } from "./line-reader.ts";
 import { openOutput, type Output } from "./open-output.ts";
-import { offlinePolicy, timesOf, withoutPolicy, type OfflineRuntimeOptions } from "./options.ts";
+import { offlinePolicy, timesOf, type OfflineRuntimeOptions } from "./options.ts";
 import { OrderedOutput } from "./ordered-output.ts";
 import { rowLog } from "./row-log.ts";
 import { RowRunner } from "./row-runner.ts";
@@ -155,7 +155,7 @@ export class OfflineRuntime implements Runtime {
   }
 
   async #open(log: EngineLogger): Promise<Parts> {
-    const { service: entry, policy: given } = withoutPolicy(this.#options.service);
+    const { service: entry, policy: given } = entryOf(this.#options.service);
     const { definition, loader } = await resolveSource(entry);
     refuseOtherServices(definition);
     const policy = offlinePolicy(definition, given);

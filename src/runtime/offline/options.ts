@@ -2,7 +2,7 @@ import type { Writable } from "node:stream";
 import { ServableError } from "../../errors.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
 import { resolvePolicy } from "../../engine/policy.ts";
-import { isEntry, type ServiceEntry, type ServiceSource } from "../../engine/service-source.ts";
+import type { ServiceSource } from "../../engine/service-source.ts";
 import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import type { AnyServiceDefinition, ServicePolicy } from "../../service/definition.ts";
 
@@ -34,9 +34,9 @@ const deadlineMs = 3_600_000;
 const concurrency = 64;
 
 const keys = {
-  service: true,
-  input: true,
-  output: true,
+  service: "needed",
+  input: "needed",
+  output: "needed",
   restart: true,
   checkpointMs: true,
   graceMs: true,
@@ -52,11 +52,6 @@ export function timesOf(options: OfflineRuntimeOptions): { readonly graceMs: num
     throw new ServableError("invalid_config", `${name} must be 0 or more, not ${value}.`);
   };
   return { graceMs: time("graceMs", options.graceMs ?? 30_000), checkpointMs: time("checkpointMs", options.checkpointMs ?? 1_000) };
-}
-
-/** A source without its policy, and the policy. */
-export function withoutPolicy(source: ServiceSource): ServiceEntry {
-  return isEntry(source) ? source : { service: source };
 }
 
 /**

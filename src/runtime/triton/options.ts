@@ -3,7 +3,8 @@ import path from "node:path";
 import { ServableError } from "../../errors.ts";
 import type { RunnableTritonConfig } from "../../artifact/runnable-triton-config.ts";
 import type { EngineLogger } from "../../engine/observer.ts";
-import type { DownloadOptions } from "../../storage/download.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
+import { downloadKeys, type DownloadOptions } from "../../storage/download.ts";
 import { isLoopback } from "../address.ts";
 import type { ModelReplication } from "./replication.ts";
 
@@ -77,8 +78,32 @@ export interface ResolvedTritonOptions {
   readonly graceMs: number;
 }
 
+// The folder has a default here.
+const { signal: _signal, ...downloads } = { ...downloadKeys, folder: true as const };
+
+const keys = {
+  artifact: "needed",
+  download: downloads,
+  modelNamesToReplication: true,
+  binary: true,
+  fallback: true,
+  arguments: true,
+  environment: true,
+  backendDirectory: true,
+  host: true,
+  allowUnauthenticated: true,
+  ports: { http: true, grpc: true, metrics: true } satisfies KeysOf<TritonPorts>,
+  control: true,
+  loadModels: true,
+  rateLimit: true,
+  startTimeoutMs: true,
+  graceMs: true,
+  log: true,
+} satisfies KeysOf<TritonModelServerOptions>;
+
 /** @throws ServableError `invalid_config` for what makes no sense */
 export function resolveTritonOptions(options: TritonModelServerOptions): ResolvedTritonOptions {
+  refuseUnknownKeys(options, keys, "TritonModelServer");
   const host = options.host ?? "127.0.0.1";
   const allowUnauthenticated = options.allowUnauthenticated ?? false;
   const control = options.control ?? "none";

@@ -1,5 +1,6 @@
 /** Models of a repository that are written in TypeScript: what a `model.ts` says. */
 import { ServableError, messageOf } from "../../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import type { InferParameters } from "../../protocol/inference.ts";
 import type { Logger, MaybePromise } from "../../service/service.ts";
 import { dataTypes, isDataType, type DataType, type TensorData } from "../../tensor/data-type.ts";
@@ -142,6 +143,7 @@ export function defineModel<
   S = undefined,
 >(model: TypeScriptModel<I, O, S>): TypeScriptModel<I, O, S> {
   checkModel(model);
+  refuseUnknownKeys(model, modelKeys, "A model");
   return Object.freeze({ ...model });
 }
 
@@ -157,14 +159,31 @@ export function checkModel(model: unknown): asserts model is TypeScriptModel {
   if (maxBatchSize !== undefined && !(Number.isSafeInteger(maxBatchSize) && Number(maxBatchSize) >= 0)) {
     throw wrong(`its \`maxBatchSize\` must be a whole number from 0 on, not ${messageOf(maxBatchSize)}`);
   }
-  for (const [side, declared] of Object.entries({ inputs, outputs })) checkDeclarations(side, declared);
+  checkDeclarations("inputs", inputs);
+  checkDeclarations("outputs", outputs);
 }
 
-function checkDeclarations(side: string, declared: unknown): void {
+const modelKeys = {
+  inputs: true,
+  outputs: true,
+  maxBatchSize: true,
+  setup: true,
+  run: true,
+  close: true,
+} satisfies KeysOf<TypeScriptModel>;
+
+const outputKeys = { dataType: true, dims: true } satisfies KeysOf<OutputDeclaration>;
+const declarationKeys = {
+  inputs: { ...outputKeys, optional: true } satisfies KeysOf<InputDeclaration>,
+  outputs: outputKeys,
+};
+
+function checkDeclarations(side: keyof typeof declarationKeys, declared: unknown): void {
   if (declared === undefined) return;
   if (typeof declared !== "object" || declared === null) throw wrong(`its \`${side}\` must be an object`);
   for (const [name, declaration] of Object.entries(declared) as [string, unknown][]) {
-    const { dataType, dims } = (declaration ?? {}) as Partial<Record<keyof InputDeclaration, unknown>>;
+    refuseUnknownKeys(declaration, declarationKeys[side], "This is no model", `${side}.${name}`);
+    const { dataType, dims } = declaration as Partial<Record<keyof InputDeclaration, unknown>>;
     if (!isDataType(dataType))
       throw wrong(`\`${side}.${name}.dataType\` must be one of ${dataTypes.join(", ")}, not ${JSON.stringify(dataType)}`);
     const fits =

@@ -1,4 +1,5 @@
 import { ServableError } from "../../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import { ownBytes } from "./bytes.ts";
 import type { Payload, RequestHandler, ResponseHandler } from "./handler.ts";
 
@@ -8,13 +9,17 @@ export interface BytesHandlerOptions {
   readonly mediaTypes?: readonly string[] | undefined;
 }
 
+const keys = { mediaTypes: true } satisfies KeysOf<BytesHandlerOptions>;
+
 /** Bytes as they are: the body is the value. An empty body is no bytes. */
 export class BytesHandler implements RequestHandler<Uint8Array, Uint8Array | ArrayBuffer | Blob>, ResponseHandler<Uint8Array, Uint8Array> {
   readonly mediaTypes: readonly string[];
   declare readonly "~clientInput"?: Uint8Array | ArrayBuffer | Blob;
   declare readonly "~clientOutput"?: Uint8Array;
 
+  /** @throws ServableError `invalid_config` */
   constructor(options: BytesHandlerOptions = {}) {
+    refuseUnknownKeys(options, keys, "BytesHandler");
     this.mediaTypes = options.mediaTypes ?? ["application/octet-stream"];
   }
 

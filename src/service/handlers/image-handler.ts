@@ -1,4 +1,5 @@
 import { ServableError } from "../../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import type { JsonSchema } from "../schema.ts";
 import type { HandlerContext, Payload, RequestHandler, ResponseHandler } from "./handler.ts";
 import { decodeImage, encodeImage, type DecodedImage, type WrittenFormat } from "./image-codec.ts";
@@ -18,6 +19,8 @@ export interface ImageHandlerOptions {
   /** Longest side of a picture, in pixels. @default 16384 */
   readonly maxSidePixels?: number | undefined;
 }
+
+const keys = { field: true, maxPixels: true, maxSidePixels: true } satisfies KeysOf<ImageHandlerOptions>;
 
 const maxParts = 100;
 
@@ -45,7 +48,9 @@ export class ImageHandler implements RequestHandler<DecodedImage, Blob | Uint8Ar
   readonly #maxPixels: number;
   readonly #maxSidePixels: number;
 
+  /** @throws ServableError `invalid_config` */
   constructor(options: ImageHandlerOptions = {}) {
+    refuseUnknownKeys(options, keys, "ImageHandler");
     this.#field = options.field;
     this.#maxPixels = options.maxPixels ?? 50_000_000;
     this.#maxSidePixels = options.maxSidePixels ?? 16_384;

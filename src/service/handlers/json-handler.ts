@@ -1,5 +1,6 @@
 import secureJsonParse from "secure-json-parse";
 import { formatPath, ServableError, type FieldIssue } from "../../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import type { Payload, RequestHandler, ResponseHandler } from "./handler.ts";
 import { findJsonSyntaxError } from "./json-syntax.ts";
 import { holdsTypedArray, toPlain } from "./plain-value.ts";
@@ -12,6 +13,8 @@ export interface JsonHandlerOptions {
    */
   readonly maxDepth?: number | undefined;
 }
+
+const keys = { maxDepth: true } satisfies KeysOf<JsonHandlerOptions>;
 
 /** At most this many fields are named in one error. */
 const maxIssues = 10;
@@ -38,7 +41,9 @@ export class JsonHandler<I = unknown, O = unknown> implements RequestHandler<I>,
   readonly #maxDepth: number;
   readonly #decoder = new TextDecoder("utf-8", { fatal: true });
 
+  /** @throws ServableError `invalid_config` */
   constructor(options: JsonHandlerOptions = {}) {
+    refuseUnknownKeys(options, keys, "JsonHandler");
     this.#maxDepth = options.maxDepth ?? 1000;
   }
 

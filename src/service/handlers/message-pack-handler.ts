@@ -1,4 +1,5 @@
 import { ServableError } from "../../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import type { Payload, RequestHandler, ResponseHandler } from "./handler.ts";
 import { checkMessagePack } from "./message-pack-syntax.ts";
 import { toPlain } from "./plain-value.ts";
@@ -8,6 +9,8 @@ export interface MessagePackHandlerOptions {
   /** How many lists and maps may stand inside one another. @default 1000 */
   readonly maxDepth?: number | undefined;
 }
+
+const keys = { maxDepth: true } satisfies KeysOf<MessagePackHandlerOptions>;
 
 type Codec = typeof import("@msgpack/msgpack");
 
@@ -34,7 +37,9 @@ export class MessagePackHandler<I = unknown, O = unknown> implements RequestHand
   declare readonly "~clientOutput"?: Blob;
   readonly #maxDepth: number;
 
+  /** @throws ServableError `invalid_config` */
   constructor(options: MessagePackHandlerOptions = {}) {
+    refuseUnknownKeys(options, keys, "MessagePackHandler");
     this.#maxDepth = options.maxDepth ?? 1000;
   }
 

@@ -1,4 +1,5 @@
 import { ServableError } from "../../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import type { JsonSchema } from "../schema.ts";
 import { ownBytes } from "./bytes.ts";
 import type { Payload, RequestHandler } from "./handler.ts";
@@ -30,6 +31,8 @@ export interface MultipartHandlerOptions {
   readonly maxFileBytes?: number | undefined;
 }
 
+const keys = { maxParts: true, maxFileBytes: true } satisfies KeysOf<MultipartHandlerOptions>;
+
 /**
  * Forms with files (`multipart/form-data`), as `curl -F` and browsers send them. It only reads.
  *
@@ -54,7 +57,9 @@ export class MultipartHandler implements RequestHandler<MultipartForm, FormData>
   readonly #maxParts: number;
   readonly #maxFileBytes: number;
 
+  /** @throws ServableError `invalid_config` */
   constructor(options: MultipartHandlerOptions = {}) {
+    refuseUnknownKeys(options, keys, "MultipartHandler");
     this.#maxParts = options.maxParts ?? 100;
     this.#maxFileBytes = options.maxFileBytes ?? Infinity;
   }

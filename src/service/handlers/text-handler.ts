@@ -1,4 +1,5 @@
 import { ServableError } from "../../errors.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import type { Payload, RequestHandler, ResponseHandler } from "./handler.ts";
 import { parseMediaType } from "./media-type.ts";
 
@@ -7,6 +8,8 @@ export interface TextHandlerOptions {
   /** What it reads and writes; patterns such as `text/*` are only read. @default ["text/plain"] */
   readonly mediaTypes?: readonly string[] | undefined;
 }
+
+const keys = { mediaTypes: true } satisfies KeysOf<TextHandlerOptions>;
 
 /**
  * Texts: UTF-8, or what the content type's `charset` says; written as UTF-8. An empty body is the empty text.
@@ -19,7 +22,9 @@ export class TextHandler implements RequestHandler<string, Blob>, ResponseHandle
   declare readonly "~clientOutput"?: string;
   readonly #utf8 = new TextDecoder("utf-8", { fatal: true });
 
+  /** @throws ServableError `invalid_config` */
   constructor(options: TextHandlerOptions = {}) {
+    refuseUnknownKeys(options, keys, "TextHandler");
     this.mediaTypes = options.mediaTypes ?? ["text/plain"];
   }
 

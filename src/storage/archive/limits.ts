@@ -1,4 +1,5 @@
 import { ServableError } from "../../errors.ts";
+import type { KeysOf } from "../../known-keys.ts";
 
 /** How much an archive may hold. All are finite. */
 export interface ArchiveLimits {
@@ -13,6 +14,15 @@ export interface ArchiveLimits {
   /** How many times its own size it may unpack to, from 64 MiB on; models hardly get to 20, zeros to 1000. @default 200 */
   readonly maxRatio?: number | undefined;
 }
+
+/** The keys of {@link ArchiveLimits}. */
+export const limitKeys: KeysOf<ArchiveLimits> = {
+  maxArchiveBytes: true,
+  maxBytes: true,
+  maxEntries: true,
+  maxPathBytes: true,
+  maxRatio: true,
+};
 
 /** {@link ArchiveLimits} with every default filled in. */
 export type ResolvedArchiveLimits = { readonly [K in keyof ArchiveLimits]-?: number };

@@ -1,3 +1,4 @@
+import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
 import { tritonTypeOf } from "../data-types.ts";
 import type { ModelConfig, ModelInput } from "../model-config.ts";
 import { compareWithModel } from "./compare.ts";
@@ -14,6 +15,8 @@ export interface CompleteOptions {
   readonly autoComplete?: boolean | undefined;
 }
 
+const keys = { name: "needed", defaultMaxBatchSize: true, autoComplete: true } satisfies KeysOf<CompleteOptions>;
+
 /** A configuration that was completed, and what of it does not go with the model. */
 export interface Completed {
   readonly config: ModelConfig;
@@ -25,6 +28,7 @@ export interface Completed {
  * the model. A model can be batched if every input and output begins with a dimension of any length.
  */
 export function completeModelConfig(config: ModelConfig, model: ModelTensors, options: CompleteOptions): Completed {
+  refuseUnknownKeys(options, keys, "completeModelConfig");
   const missing = (config.input ?? []).length === 0 || (config.output ?? []).length === 0;
   if (!missing || options.autoComplete === false) return { config, problems: compareWithModel(config, model) };
   const batchable = [...model.inputs, ...model.outputs].every((tensor) => dimsOf(tensor)[0] === -1);

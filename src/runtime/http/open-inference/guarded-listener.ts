@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { ServableError } from "../../../errors.ts";
+import type { KeysOf } from "../../../known-keys.ts";
 import type { Logger } from "../../../service/service.ts";
-import { isLoopback, readTls, type AddressFlags, type TlsFiles } from "../../address.ts";
+import { isLoopback, readTls, tlsKeys, type AddressFlags, type TlsFiles } from "../../address.ts";
 import { Connections } from "../connections.ts";
 import { closeListener, listen } from "../listener.ts";
 import { TokenFile } from "../tokens.ts";
@@ -23,6 +24,17 @@ export interface GuardedListenerOptions {
   readonly corsOrigins?: readonly string[] | undefined;
   readonly log: Logger;
 }
+
+/** The keys of {@link GuardedListenerOptions}. */
+export const listenerKeys: KeysOf<GuardedListenerOptions> = {
+  host: true,
+  port: true,
+  auth: { tokenFile: "needed" },
+  allowUnauthenticated: true,
+  tls: tlsKeys,
+  corsOrigins: true,
+  log: "needed",
+};
 
 /** What a front is to its listener. */
 export interface Mounted {

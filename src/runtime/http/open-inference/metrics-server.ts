@@ -1,13 +1,16 @@
 import type { FastifyInstance } from "fastify";
 import type { Registry } from "prom-client";
+import { refuseUnknownKeys, type KeysOf } from "../../../known-keys.ts";
 import type { AddressFlags } from "../../address.ts";
 import { failureAnswer, plainSending, sendAnswer, type WireAnswer } from "./answer.ts";
-import { GuardedListener, pathOf, type GuardedListenerOptions, type Mounted } from "./guarded-listener.ts";
+import { GuardedListener, listenerKeys, pathOf, type GuardedListenerOptions, type Mounted } from "./guarded-listener.ts";
 
 /** How metrics are served; their port is 8002 by default. */
 export interface MetricsServerOptions extends GuardedListenerOptions {
   readonly registry: Registry;
 }
+
+const keys = { ...listenerKeys, registry: "needed" } satisfies KeysOf<MetricsServerOptions>;
 
 /** Serves metrics on a port of their own. As in Triton, any other path is answered with nothing. */
 export class MetricsServer {
@@ -15,6 +18,7 @@ export class MetricsServer {
 
   /** @throws ServableError `invalid_config` */
   constructor(options: MetricsServerOptions) {
+    refuseUnknownKeys(options, keys, "MetricsServer");
     this.#listener = new GuardedListener(new MetricsFront(options), options);
   }
 

@@ -1,5 +1,6 @@
 import { cpus, freemem, totalmem } from "node:os";
 import { Registry } from "prom-client";
+import { refuseUnknownKeys } from "../../../known-keys.ts";
 import type { ModelStatistics, StatisticDuration } from "../../../protocol/model-info.ts";
 import { register, type Sums } from "../../../telemetry/tallies.ts";
 
@@ -90,6 +91,7 @@ const cacheCounters: readonly (readonly [string, string, (statistics: ModelStati
 
 /** Metrics of a model server under the names that Triton gives them, read from its statistics when they are asked for. */
 export function createModelMetrics(source: ModelMetricsSource, options: { readonly cpu?: boolean | undefined } = {}): Registry {
+  refuseUnknownKeys(options, { cpu: true }, "createModelMetrics");
   const registry = new Registry();
   const add = (name: string, help: string, type: "counter" | "gauge", values: () => Values): void => {
     register(registry, name, () => ({ name, help, type, aggregator: "sum", values: values() }));

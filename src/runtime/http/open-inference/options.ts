@@ -1,8 +1,9 @@
 import { ServableError } from "../../../errors.ts";
 import type { EngineLogger } from "../../../engine/observer.ts";
+import { refuseUnknownKeys, type KeysOf } from "../../../known-keys.ts";
 import type { ModelPlane } from "../../model-plane.ts";
-import type { GuardedListenerOptions } from "./guarded-listener.ts";
-import { resolveRestrictions, type RestrictedApi, type Restrictions } from "./restrictions.ts";
+import { listenerKeys, type GuardedListenerOptions } from "./guarded-listener.ts";
+import { resolveRestrictions, restrictedKeys, type RestrictedApi, type Restrictions } from "./restrictions.ts";
 
 /** How a model server is served over HTTP; its port is 8000 by default. */
 export interface ModelHttpServerOptions extends GuardedListenerOptions {
@@ -31,11 +32,21 @@ export interface FrontOptions {
   readonly log: EngineLogger;
 }
 
+const keys = {
+  ...listenerKeys,
+  plane: "needed",
+  maxInputBytes: true,
+  maxBinaryBytes: true,
+  restricted: [restrictedKeys],
+  headerForwardPattern: true,
+} satisfies KeysOf<ModelHttpServerOptions>;
+
 const defaultMaxInputBytes = 64 * 1024 * 1024;
 const defaultMaxBinaryBytes = 2 * 1024 ** 3;
 
-/** Fills in the defaults. @throws ServableError `invalid_config` for impossible numbers */
+/** Fills in the defaults. @throws ServableError `invalid_config` for impossible numbers, and for options that there are not */
 export function resolveFrontOptions(options: ModelHttpServerOptions): FrontOptions {
+  refuseUnknownKeys(options, keys, "ModelHttpServer");
   return Object.freeze({
     plane: options.plane,
     maxInputBytes: positive("maxInputBytes", options.maxInputBytes ?? defaultMaxInputBytes),

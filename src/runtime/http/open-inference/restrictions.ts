@@ -1,5 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
+import type { KeysOf } from "../../../known-keys.ts";
 import { RouteFailure } from "./failure.ts";
 import type { ApiName } from "./routes.ts";
 
@@ -9,6 +10,9 @@ export interface RestrictedApi {
   readonly header: string;
   readonly value: string;
 }
+
+/** The keys of {@link RestrictedApi}. */
+export const restrictedKeys: KeysOf<RestrictedApi> = { apis: "needed", header: "needed", value: "needed" };
 
 /** Which header each restricted group of routes asks for. */
 export type Restrictions = ReadonlyMap<ApiName, Readonly<{ header: string; value: string }>>;
