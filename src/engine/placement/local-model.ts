@@ -10,6 +10,7 @@ import { setupFailure } from "./inline.ts";
 import type { Owned } from "./plain-arrays.ts";
 import type { PlacementStatus } from "./placement.ts";
 import type { ModelSpecs } from "./remote-model.ts";
+import { givenUp, runFailure } from "./run-failure.ts";
 
 /** What a {@link LocalModel} is made of. */
 export interface LocalModelOptions {
@@ -86,15 +87,14 @@ export class LocalModel {
     const aborter = model.cancellable === true ? new AbortController() : undefined;
     if (batch !== undefined && aborter !== undefined) {
       batch.onGivenUp = () => {
-        aborter.abort(new ServableError("cancelled", "Nobody waits for the answer any more."));
+        aborter.abort(givenUp());
       };
     }
     this.#inFlight += 1;
     try {
       return await model.run(inputs, aborter && { signal: aborter.signal });
     } catch (thrown) {
-      if (ServableError.isInstance(thrown)) throw thrown;
-      throw new ServableError("service_failed", "The model failed.", { cause: thrown });
+      throw runFailure(thrown);
     } finally {
       this.#inFlight -= 1;
     }

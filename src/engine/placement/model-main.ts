@@ -6,6 +6,7 @@ import { setupFailure } from "./inline.ts";
 import type { HostMessage } from "./messages.ts";
 import { packArrays, unpackArrays } from "./plain-arrays.ts";
 import type { FromModel, ToModel } from "./remote-model.ts";
+import { givenUp, runFailure } from "./run-failure.ts";
 import { workerLogger } from "./worker-log.ts";
 import { openPort } from "./worker-port.ts";
 
@@ -34,8 +35,7 @@ async function run(model: Model, message: Extract<ToModel, { readonly type: "run
     const { arrays, transfer } = packArrays(outputs, "arrays");
     send({ type: "outputs", id, outputs: arrays }, transfer);
   } catch (thrown) {
-    const error = ServableError.isInstance(thrown) ? thrown : new ServableError("service_failed", "The model failed.", { cause: thrown });
-    send({ type: "error", id, error: errorToData(error) });
+    send({ type: "error", id, error: errorToData(runFailure(thrown)) });
   } finally {
     aborters.delete(id);
   }
@@ -47,7 +47,7 @@ function receive(model: Model, message: ToModel): void {
       void run(model, message);
       return;
     case "cancel":
-      aborters.get(message.id)?.abort(new ServableError("cancelled", "Nobody waits for the answer any more."));
+      aborters.get(message.id)?.abort(givenUp());
       return;
     case "stop":
       void stop(model);

@@ -11,6 +11,7 @@ import type { FromWorker, ToWorker } from "./messages.ts";
 import { RemoteStream } from "./remote-stream.ts";
 import { StuckWatch, type WatchedCall } from "./stuck-watch.ts";
 import { WorkerHost, type WorkerStart } from "./worker-host.ts";
+import { runFailure } from "./run-failure.ts";
 
 interface PendingCall extends WatchedCall {
   readonly resolve: (response: EncodedResponse) => void;
@@ -24,10 +25,6 @@ interface PendingCall extends WatchedCall {
 
 /** Runs the model that is elsewhere, for the worker of a number. */
 export type RunModel = (inputs: NamedArrays, options: ModelRunOptions, worker: number) => Promise<NamedArrays>;
-
-function toServableError(thrown: unknown): ServableError {
-  return ServableError.isInstance(thrown) ? thrown : new ServableError("service_failed", "The model failed.", { cause: thrown });
-}
 
 /** One worker with one instance of a service. It lives once: a crashed one is replaced by a new object. */
 export class RemoteService {
@@ -196,7 +193,7 @@ export class RemoteService {
       const { arrays, transfer } = packArrays(await this.#runModel(unpackArrays(inputs), { context, priority }, this.#worker), false);
       this.#host.send({ type: "model_ran", run, outputs: arrays }, transfer);
     } catch (thrown) {
-      this.#sendFailure((error) => ({ type: "model_failed", run, error }), toServableError(thrown));
+      this.#sendFailure((error) => ({ type: "model_failed", run, error }), runFailure(thrown));
     }
   }
 
