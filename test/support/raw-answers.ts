@@ -26,6 +26,23 @@ export async function exchangeRaw(port: number, pieces: readonly (string | Uint8
   return splitAnswers(await connection.closed);
 }
 
+/**
+ * As {@link exchangeRaw}, but each piece waits for some answer to the one before it: for its first bytes, or for what takes none.
+ *
+ * @param pieces - the last of them must make the server close the connection
+ */
+export async function converseRaw(port: number, pieces: readonly (string | Uint8Array)[]): Promise<readonly RawAnswer[]> {
+  using connection = await openRaw(port);
+  connection.socket.setNoDelay(true);
+  let before = "";
+  for (const [index, piece] of pieces.entries()) {
+    for (let turn = 0; index > 0 && turn < 20 && connection.received() === before; turn += 1) await pause(1);
+    before = connection.received();
+    connection.write(piece);
+  }
+  return splitAnswers(await connection.closed);
+}
+
 /** @param text - answers on one connection, one after the other; none of their bodies holds a status line */
 export function splitAnswers(text: string): readonly RawAnswer[] {
   return text

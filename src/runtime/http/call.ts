@@ -25,7 +25,8 @@ export interface HttpCall {
   readonly timeoutMs: string | undefined;
   /** Read when a service asks for it. */
   metadata(): Readonly<Record<string, string>>;
-  readonly body: BodySource;
+  /** All of it where it has come already: no more of it than the content length says. */
+  readonly body: BodySource | Uint8Array;
   /** Names what to do when the client goes away before the answer is out. */
   onGone(callback: () => void): void;
 }

@@ -62,7 +62,8 @@ function sendStream(message: IncomingMessage, response: ServerResponse, answer: 
   });
 }
 
-function headOf({ headers, body }: HttpAnswer, { requestId, last }: Sending): string[] {
+/** The head of an answer, names and values in turn, without the length of its body. */
+export function headOf({ headers, body }: HttpAnswer, { requestId, last }: Sending): string[] {
   const head: string[] = [];
   for (const name in headers) {
     const value = headers[name] ?? "";

@@ -52,15 +52,20 @@ class Exchange {
       call.onGone(() => {
         execution.cancel();
       });
-      if (definition.inputStream) {
-        this.#run(call.body.chunks());
+      const { body } = call;
+      if (body instanceof Uint8Array) {
+        this.#run(body);
         return;
       }
-      execution.onFail = call.body.whole(
+      if (definition.inputStream) {
+        this.#run(body.chunks());
+        return;
+      }
+      execution.onFail = body.whole(
         engine.policy(definition.name).maxBodyBytes,
-        (body) => {
+        (read) => {
           execution.onFail = undefined;
-          this.#run(body);
+          this.#run(read);
         },
         (thrown) => {
           this.#fail(thrown);
@@ -128,6 +133,8 @@ export async function answerBatchCall(engine: Engine, definition: AnyServiceDefi
 
 function readInTime(engine: Engine, definition: AnyServiceDefinition, call: HttpCall): Promise<Uint8Array> {
   const { maxBodyBytes, deadlineMs } = engine.policy(definition.name);
+  const source = call.body;
+  if (source instanceof Uint8Array) return Promise.resolve(source);
   return new Promise<Uint8Array>((resolve, reject) => {
     const settle = (act: () => void): void => {
       clearTimeout(timer);
@@ -136,7 +143,7 @@ function readInTime(engine: Engine, definition: AnyServiceDefinition, call: Http
     const timer = setTimeout(() => {
       abort(new ServableError("request_timeout", `The request's body did not arrive within ${deadlineMs} ms.`));
     }, deadlineMs);
-    const abort = call.body.whole(
+    const abort = source.whole(
       maxBodyBytes,
       (body) => {
         settle(() => {

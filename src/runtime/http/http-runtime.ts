@@ -176,7 +176,7 @@ export class HttpRuntime implements Runtime {
     const isHooked = this.#options.configure !== undefined || corsOrigins.length > 0 || (auth !== undefined && "plugin" in auth);
     if (!isHooked) {
       const tokenGuard = tokens && ((authorization?: string) => (tokens.accepts(authorization) ? undefined : tokenMissing()));
-      answerDirectly(app.server, { engine, originGuard: originGuard(origins), tokenGuard });
+      answerDirectly(app.server, { engine, connections: this.#connections, originGuard: originGuard(origins), tokenGuard });
     }
     refuseHostless(app.server, engine);
     leaveLateRequests(app.server);
