@@ -22,9 +22,8 @@ export class Connections {
   #onEmpty: (() => void) | undefined;
 
   /** Has the simple requests of a server go past Node's HTTP. @param take - begins a call, or leaves the request to Node: false */
-  addQuickLane(server: Server, take: (call: QuickCall) => boolean): QuickLane {
+  addQuickLane(server: Server, take: (call: QuickCall) => boolean): void {
     this.#quick = new QuickLane(server, { take, began: this.#began, ended: this.#ended });
-    return this.#quick;
   }
 
   readonly #began = (): void => {

@@ -34,20 +34,19 @@ export function answerDirectly(server: Server, options: DirectCallOptions): void
   const { engine, connections } = options;
   const lane = new Lane(options);
   const services = new Map([...engine.definitions.values()].map((definition) => [`/${definition.name}`, definition]));
-  const quick = connections.addQuickLane(server, (call) => {
+  takeRequests(server, (message, response) => {
+    const definition = message.method === "POST" ? services.get(message.url ?? "") : undefined;
+    if (definition === undefined) return false;
+    const { headers } = message;
+    lane.answer(definition, headers, new DirectNodeCall(message, response, requestIdOf(headers["x-request-id"])));
+    return true;
+  });
+  connections.addQuickLane(server, (call) => {
     const definition = services.get(call.head.path);
     // Streams are sent by Node.
     if (definition === undefined || definition.outputStream === true) return false;
     const { headers } = call.head;
     lane.answer(definition, headers, new DirectQuickCall(call, requestIdOf(headers["x-request-id"])));
-    return true;
-  });
-  takeRequests(server, (message, response) => {
-    if (quick.adopt(message, response)) return true;
-    const definition = message.method === "POST" ? services.get(message.url ?? "") : undefined;
-    if (definition === undefined) return false;
-    const { headers } = message;
-    lane.answer(definition, headers, new DirectNodeCall(message, response, requestIdOf(headers["x-request-id"])));
     return true;
   });
 }

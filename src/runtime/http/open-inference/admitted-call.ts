@@ -1,11 +1,11 @@
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyReply } from "fastify";
 import { ServableError } from "../../../errors.ts";
 import { InferenceError } from "../../../protocol/inference-error.ts";
 import type { InferAdmission, InferCaller, ServedModel } from "../../model-plane.ts";
-import { whenEnded } from "../answer-end.ts";
 import { metadataOf, requestIdOf, timeoutOf } from "../head.ts";
-import { NodeBody, type JoinParts } from "../node-body.ts";
+import type { JoinParts } from "../node-body.ts";
 import type { WireAnswer } from "./answer.ts";
+import type { Caller } from "./caller.ts";
 import { unpack, type Encoding } from "./encodings.ts";
 
 /** What calls need of the front that they belong to. */
@@ -13,10 +13,10 @@ export interface CallHost {
   readonly maxInputBytes: number;
   readonly maxBinaryBytes: number;
   readonly headerForwardPattern: RegExp | undefined;
-  send(reply: FastifyReply, answer: WireAnswer): void;
+  send(caller: Caller, answer: WireAnswer): void;
   /** Sends the head of an answer that goes on for a while. */
   begin(reply: FastifyReply, status: number, headers: WireAnswer["headers"]): void;
-  fail(reply: FastifyReply, thrown: unknown): void;
+  fail(caller: Caller, thrown: unknown): void;
   /** Logs a failure that was not foreseen. */
   note(thrown: unknown): void;
 }
@@ -36,18 +36,16 @@ export interface Reading {
 export abstract class AdmittedCall {
   protected readonly host: CallHost;
   protected readonly model: ServedModel;
-  protected readonly request: FastifyRequest;
-  protected readonly reply: FastifyReply;
+  protected readonly caller: Caller;
   /** Called when the client goes away. */
   protected onLeave: (() => void) | undefined;
   #admission: InferAdmission | undefined;
   #settled = false;
 
-  constructor(host: CallHost, model: ServedModel, request: FastifyRequest, reply: FastifyReply) {
+  constructor(host: CallHost, model: ServedModel, caller: Caller) {
     this.host = host;
     this.model = model;
-    this.request = request;
-    this.reply = reply;
+    this.caller = caller;
   }
 
   /** Runs what was read; what it throws is the call's failure. */
@@ -65,24 +63,26 @@ export abstract class AdmittedCall {
 
   /** Asks for admission, reads the body and runs it. @throws ServableError where it is not admitted */
   begin(reading: Reading): void {
-    const { raw: message } = this.request;
-    checkLength(this.request, reading.maxBytes, this.host.maxInputBytes);
-    const admission = this.model.admit(callerOf(this.request));
+    const { caller, host } = this;
+    checkLength(caller, reading.maxBytes, host.maxInputBytes);
+    const admission = this.model.admit(inferCallerOf(caller));
     this.#admission = admission;
-    whenEnded(this.reply.raw, ({ writableFinished }) => {
-      if (!writableFinished) this.#leave();
+    caller.onGone(() => {
+      this.#leave();
     });
-    admission.onFail = new NodeBody(message, reading.join).whole(
-      reading.maxBytes,
-      (body) => {
+    const onFail = caller.readBody({
+      maxBytes: reading.maxBytes,
+      join: reading.join,
+      done: (body) => {
         admission.onFail = undefined;
         if (reading.encoding === "identity") this.#run(body);
         else this.#unpack(body, reading.encoding);
       },
-      (thrown) => {
-        this.fail(isTooLarge(thrown) ? tooLarge(reading.maxBytes, this.host.maxInputBytes) : thrown);
+      failed: (thrown) => {
+        this.fail(isTooLarge(thrown) ? tooLarge(reading.maxBytes, host.maxInputBytes) : thrown);
       },
-    );
+    });
+    if (onFail !== undefined) admission.onFail = onFail;
   }
 
   /** Ends the call with a failure. */
@@ -91,7 +91,7 @@ export abstract class AdmittedCall {
     this.#settled = true;
     if (ServableError.isInstance(thrown)) this.#admission?.fail(thrown);
     else this.#admission?.fail(new ServableError("internal", "The request could not be served.", { cause: thrown }));
-    this.host.fail(this.reply, thrown);
+    this.host.fail(this.caller, thrown);
   }
 
   #unpack(body: Uint8Array, encoding: Exclude<Encoding, "identity">): void {
@@ -117,7 +117,7 @@ export abstract class AdmittedCall {
   }
 }
 
-function callerOf({ headers }: FastifyRequest): InferCaller {
+function inferCallerOf({ headers }: Caller): InferCaller {
   const timeout = headers["x-timeout-ms"];
   const requestId = headers["x-request-id"];
   return {
@@ -127,7 +127,7 @@ function callerOf({ headers }: FastifyRequest): InferCaller {
   };
 }
 
-function checkLength({ headers }: FastifyRequest, maxBytes: number, maxInputBytes: number): void {
+function checkLength({ headers }: Caller, maxBytes: number, maxInputBytes: number): void {
   const length = headers["content-length"];
   if (length !== undefined && Number(length) > maxBytes) throw tooLarge(maxBytes, maxInputBytes);
 }

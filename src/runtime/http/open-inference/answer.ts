@@ -1,3 +1,4 @@
+import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
 import { discardRest, restBytes } from "../node-body.ts";
 import { endWithText } from "../one-write.ts";
@@ -52,13 +53,22 @@ export const plainSending: Sending = { last: false, hooked: true };
 
 /** Sends an answer, on the response itself: a reply's own `send` goes through hooks that nobody has set, and takes one piece. */
 export function sendAnswer(reply: FastifyReply, answer: WireAnswer, sending: Sending): void {
-  const { body } = answer;
   const { raw: response } = reply;
   const { raw: message } = reply.request;
   if (response.destroyed || response.headersSent) return;
   if (!message.complete) discardRest(message, restBytes, sending.last ? response : undefined);
+  sendOn(response, answer, sending, sending.hooked ? reply : undefined);
+}
+
+/** Sends an answer on a response. @param hooked - where hooks may have set headers */
+export function sendOn(response: ServerResponse, answer: WireAnswer, sending: Sending, hooked?: FastifyReply): void {
+  const { body, status } = answer;
+  if (response.destroyed || response.headersSent) return;
   const length = lengthOf(body);
-  beginAnswer(reply, answer, length, sending);
+  const head = headOf(answer, sending);
+  head.push("content-length", String(length));
+  if (hooked !== undefined) addHooked(head, hooked);
+  response.writeHead(status, head);
   if (typeof body === "string") {
     endWithText(response, body, length);
     return;
@@ -74,23 +84,25 @@ export function sendAnswer(reply: FastifyReply, answer: WireAnswer, sending: Sen
   response.uncork();
 }
 
-/** Writes the head of an answer. @param length - undefined for one that goes on for a while */
-export function beginAnswer(
-  reply: FastifyReply,
-  { status, headers }: Pick<WireAnswer, "status" | "headers">,
-  length: number | undefined,
-  { last, hooked }: Sending,
-): void {
+/** Writes the head of an answer that goes on for a while. */
+export function beginAnswer(reply: FastifyReply, answer: Pick<WireAnswer, "status" | "headers">, sending: Sending): void {
+  const head = headOf(answer, sending);
+  if (sending.hooked) addHooked(head, reply);
+  reply.raw.writeHead(answer.status, head);
+}
+
+/** The head of an answer, names and values in turn, without the length of its body. */
+export function headOf({ headers }: Pick<WireAnswer, "headers">, { last }: Sending): string[] {
   const head: string[] = [];
   for (const name in headers) head.push(name, headers[name] ?? "");
-  if (length !== undefined) head.push("content-length", String(length));
   if (last) head.push("connection", "close");
-  if (hooked) {
-    for (const [name, value] of Object.entries(reply.getHeaders())) {
-      if (value !== undefined) head.push(name, Array.isArray(value) ? value.join(", ") : String(value));
-    }
+  return head;
+}
+
+function addHooked(head: string[], reply: FastifyReply): void {
+  for (const [name, value] of Object.entries(reply.getHeaders())) {
+    if (value !== undefined) head.push(name, Array.isArray(value) ? value.join(", ") : String(value));
   }
-  reply.raw.writeHead(status, head);
 }
 
 function lengthOf(body: WireAnswer["body"]): number {

@@ -3,18 +3,10 @@ import { InferenceError } from "../../../protocol/inference-error.ts";
 import { modelConfigToJson } from "../../../triton/config-to-json.ts";
 import type { AddressFlags } from "../../address.ts";
 import { originGuard, type OriginGuard } from "../origins.ts";
+import type { QuickCall } from "../quick/quick-call.ts";
 import type { CallHost } from "./admitted-call.ts";
-import {
-  beginAnswer,
-  emptyAnswer,
-  failureAnswer,
-  jsonAnswer,
-  jsonTextAnswer,
-  refusal,
-  sendAnswer,
-  type Sending,
-  type WireAnswer,
-} from "./answer.ts";
+import { beginAnswer, emptyAnswer, failureAnswer, jsonAnswer, jsonTextAnswer, refusal, type Sending, type WireAnswer } from "./answer.ts";
+import { FastifyCaller, QuickCaller, type Caller } from "./caller.ts";
 import { isUnforeseen, RouteFailure } from "./failure.ts";
 import { GenerateCall } from "./generate-call.ts";
 import { InferCall } from "./infer-call.ts";
@@ -37,12 +29,12 @@ export class OpenInferenceFront implements Mounted {
   readonly #options: FrontOptions;
   readonly #guard: OriginGuard | undefined;
   readonly #host: CallHost;
-  readonly #turnEnd = new TurnEnd<{ readonly reply: FastifyReply; readonly answer: WireAnswer }>(({ reply, answer }) => {
+  readonly #turnEnd = new TurnEnd<{ readonly caller: Caller; readonly answer: WireAnswer }>(({ caller, answer }) => {
     try {
-      sendAnswer(reply, answer, this.#sending);
+      caller.send(answer, this.#sending);
     } catch (thrown) {
       this.logUnforeseen(thrown);
-      reply.raw.destroy();
+      caller.cut();
     }
   });
   #sending: Sending = { last: false, hooked: false };
@@ -52,14 +44,14 @@ export class OpenInferenceFront implements Mounted {
     this.#guard = originGuard(options.origins);
     this.#host = {
       ...options,
-      send: (reply, answer) => {
-        this.#send(reply, answer);
+      send: (caller, answer) => {
+        this.#send(caller, answer);
       },
       begin: (reply, status, headers) => {
-        beginAnswer(reply, { status, headers }, undefined, this.#sending);
+        beginAnswer(reply, { status, headers }, this.#sending);
       },
-      fail: (reply, thrown) => {
-        this.#fail(reply, thrown);
+      fail: (caller, thrown) => {
+        this.#fail(caller, thrown);
       },
       note: (thrown) => {
         this.#note(thrown);
@@ -100,36 +92,55 @@ export class OpenInferenceFront implements Mounted {
     this.#options.log.error({ err: thrown }, "an HTTP request of the model server failed");
   }
 
+  /** Takes what is asked of a model where that came whole, with no hook before it; everything else goes through {@link mount}. */
+  takeQuick(call: QuickCall): boolean {
+    const route = findRoute(call.head.path);
+    if (route?.kind !== "infer") return false;
+    const caller = new QuickCaller(call);
+    try {
+      this.#check(route, "POST", caller);
+      this.#infer(route, caller);
+    } catch (thrown) {
+      this.#fail(caller, thrown);
+    }
+    return true;
+  }
+
   #handle(request: FastifyRequest, reply: FastifyReply): void {
+    const caller = new FastifyCaller(request, reply);
     try {
       const route = findRoute(request.raw.url ?? "");
       if (route === undefined) {
-        this.#send(reply, refusal(404));
+        this.#send(caller, refusal(404));
         return;
       }
-      const { api, methods: allowed } = routeRules[route.kind];
-      const { restrictions } = this.#options;
-      if (restrictions !== undefined) checkRestriction(restrictions, api, request.headers);
-      if (!allowed.includes(request.method)) {
-        this.#send(reply, refusal(405, { allow: allowed.join(", ") }));
-        return;
-      }
-      const foreign = request.method === "POST" ? this.#guard?.(request.headers) : undefined;
-      if (foreign !== undefined) throw new RouteFailure(403, foreign.message);
-      this.#dispatch(route, request, reply);
+      const allowed = routeRules[route.kind].methods;
+      this.#check(route, request.method, caller);
+      if (allowed.includes(request.method)) this.#dispatch(route, request, caller);
+      else this.#send(caller, refusal(405, { allow: allowed.join(", ") }));
     } catch (thrown) {
-      this.#fail(reply, thrown);
+      this.#fail(caller, thrown);
     }
   }
 
-  #dispatch(route: Route, request: FastifyRequest, reply: FastifyReply): void {
+  /** @throws RouteFailure where it is not for this caller */
+  #check({ kind }: Route, method: string, { headers }: Caller): void {
+    const { restrictions } = this.#options;
+    const { api, methods: allowed } = routeRules[kind];
+    if (restrictions !== undefined) checkRestriction(restrictions, api, headers);
+    if (method !== "POST" || !allowed.includes(method)) return;
+    const foreign = this.#guard?.(headers);
+    if (foreign !== undefined) throw new RouteFailure(403, foreign.message);
+  }
+
+  #dispatch(route: Route, request: FastifyRequest, caller: FastifyCaller): void {
     switch (route.kind) {
       case "infer":
-        this.#infer(route, request, reply);
+        this.#infer(route, caller);
         return;
       case "generate":
       case "generate_stream":
-        this.#generate(route, request, reply);
+        this.#generate(route, caller);
         return;
       case "index":
       case "load":
@@ -138,31 +149,31 @@ export class OpenInferenceFront implements Mounted {
       case "logging":
         this.#answerWithBody(route, request).then(
           (answer) => {
-            this.#send(reply, answer);
+            this.#send(caller, answer);
           },
           (thrown: unknown) => {
-            this.#fail(reply, thrown);
+            this.#fail(caller, thrown);
           },
         );
         return;
       default:
-        this.#send(reply, this.#answerPlain(route));
+        this.#send(caller, this.#answerPlain(route));
     }
   }
 
-  #infer({ name, version }: Route, request: FastifyRequest, reply: FastifyReply): void {
+  #infer({ name, version }: Route, caller: Caller): void {
     const model = this.#options.plane.model(name, version);
     if (model.config.modelTransactionPolicy?.decoupled === true) {
       throw new InferenceError("UNSUPPORTED", "HTTP end point doesn't support models with decoupled transaction policy");
     }
-    new InferCall(this.#host, model, version, request, reply).start();
+    new InferCall(this.#host, model, version, caller).start();
   }
 
-  #generate({ kind, name, version }: Route, request: FastifyRequest, reply: FastifyReply): void {
+  #generate({ kind, name, version }: Route, caller: FastifyCaller): void {
     const { plane } = this.#options;
     const { inputs } = plane.modelMetadata(name, version);
     const target = { model: plane.model(name, version), version, inputs, streaming: kind === "generate_stream" };
-    new GenerateCall(this.#host, target, request, reply).start();
+    new GenerateCall(this.#host, target, caller).start();
   }
 
   #answerPlain({ kind, name, version }: Route): WireAnswer {
@@ -217,13 +228,13 @@ export class OpenInferenceFront implements Mounted {
     }
   }
 
-  #send(reply: FastifyReply, answer: WireAnswer): void {
-    this.#turnEnd.add({ reply, answer });
+  #send(caller: Caller, answer: WireAnswer): void {
+    this.#turnEnd.add({ caller, answer });
   }
 
-  #fail(reply: FastifyReply, thrown: unknown): void {
+  #fail(caller: Caller, thrown: unknown): void {
     this.#note(thrown);
-    this.#send(reply, failureAnswer(thrown));
+    this.#send(caller, failureAnswer(thrown));
   }
 
   #note(thrown: unknown): void {

@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyReply } from "fastify";
 import type { InferRequest, InferResponse } from "../../../protocol/inference.ts";
 import { InferenceError } from "../../../protocol/inference-error.ts";
 import type { TensorMetadata } from "../../../protocol/model-info.ts";
@@ -6,6 +6,7 @@ import { generateEvent, readGenerateRequest, writeGenerateResponse } from "../..
 import type { InferAdmission, ServedModel } from "../../model-plane.ts";
 import { AdmittedCall, type CallHost } from "./admitted-call.ts";
 import { jsonTextAnswer } from "./answer.ts";
+import type { FastifyCaller } from "./caller.ts";
 import { failureBody, httpStatusOf } from "./failure.ts";
 
 const eventHeaders = {
@@ -27,15 +28,17 @@ export interface GenerateTarget {
 /** `POST …/generate` and `…/generate_stream`: flat JSON in, and out one flat object or a stream of them. */
 export class GenerateCall extends AdmittedCall {
   readonly #target: GenerateTarget;
+  readonly #reply: FastifyReply;
 
-  constructor(host: CallHost, target: GenerateTarget, request: FastifyRequest, reply: FastifyReply) {
-    super(host, target.model, request, reply);
+  constructor(host: CallHost, target: GenerateTarget, caller: FastifyCaller) {
+    super(host, target.model, caller);
+    this.#reply = caller.reply;
     this.#target = target;
   }
 
   /** @throws InferenceError for what is refused before the body is read */
   start(): void {
-    const encoding = this.request.headers["content-encoding"] ?? "";
+    const encoding = this.caller.headers["content-encoding"] ?? "";
     if (encoding !== "" && encoding !== "identity") {
       throw new InferenceError("INVALID_ARG", "Unsupported content-encoding, only 'identity' is supported.");
     }
@@ -69,7 +72,7 @@ export class GenerateCall extends AdmittedCall {
     try {
       const text = writeGenerateResponse(response);
       this.settle();
-      this.host.send(this.reply, jsonTextAnswer(text));
+      this.host.send(this.caller, jsonTextAnswer(text));
     } catch (thrown) {
       this.fail(thrown);
     }
@@ -77,9 +80,9 @@ export class GenerateCall extends AdmittedCall {
 
   /** Never rejects. The first response decides the status; a later failure is an event like any other. */
   async #stream(responses: AsyncIterable<InferResponse>): Promise<void> {
-    const { raw: response } = this.reply;
+    const { raw: response } = this.#reply;
     const write = (status: number, json: string): boolean => {
-      if (!response.headersSent) this.host.begin(this.reply, status, eventHeaders);
+      if (!response.headersSent) this.host.begin(this.#reply, status, eventHeaders);
       return response.write(generateEvent(json));
     };
     try {
@@ -95,13 +98,13 @@ export class GenerateCall extends AdmittedCall {
     }
     if (this.settled) return;
     this.settle();
-    if (!response.headersSent) this.host.begin(this.reply, 200, eventHeaders);
+    if (!response.headersSent) this.host.begin(this.#reply, 200, eventHeaders);
     response.end();
   }
 
   /** Resolves when more may be written, or nobody is there to read it. */
   #room(): Promise<void> {
-    const { raw: response } = this.reply;
+    const { raw: response } = this.#reply;
     return new Promise((resolve) => {
       const done = (): void => {
         response.off("drain", done);

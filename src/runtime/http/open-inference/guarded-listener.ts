@@ -4,6 +4,7 @@ import type { KeysOf } from "../../../known-keys.ts";
 import type { Logger } from "../../../service/service.ts";
 import { isLoopback, readTls, tlsKeys, type AddressFlags, type TlsFiles } from "../../address.ts";
 import { Connections } from "../connections.ts";
+import type { QuickCall } from "../quick/quick-call.ts";
 import { closeListener, listen } from "../listener.ts";
 import { TokenFile } from "../tokens.ts";
 import { failureAnswer, plainSending, sendAnswer } from "./answer.ts";
@@ -42,6 +43,8 @@ export interface Mounted {
   readonly flags: AddressFlags;
   /** Adds its routes. @param preflight - OPTIONS is answered already, for pages of other origins */
   mount(app: FastifyInstance, preflight: boolean): void;
+  /** Takes a request that came whole, of somebody who may ask it, or leaves it to its routes: false. */
+  takeQuick?(call: QuickCall): boolean;
   /** What everybody may ask, whoever they are. */
   isPublic(method: string, path: string): boolean;
   /** Something went wrong that a client is told nothing of. */
@@ -85,11 +88,13 @@ export class GuardedListener {
       this.#front.logUnforeseen(thrown);
     });
     this.#app = app;
-    this.#connections.watch(app.server);
     // Before the routes: only what comes after a hook gets it.
     if (corsOrigins.length > 0) await addCors(app, corsOrigins);
     if (auth !== undefined) this.#guard(app, (this.#tokens = new TokenFile(auth.tokenFile, log)));
     this.#front.mount(app, corsOrigins.length > 0);
+    // Hooks of CORS are Fastify's to run.
+    if (corsOrigins.length === 0) this.#addQuickLane(app);
+    this.#connections.watch(app.server);
     try {
       this.#url = await listen(app, { host: this.#host, port: this.#port, tls, flags: this.#front.flags });
     } catch (thrown) {
@@ -118,6 +123,15 @@ export class GuardedListener {
     this.#connections.cut();
     await this.#app?.close();
     this.#tokens?.close();
+  }
+
+  #addQuickLane(app: FastifyInstance): void {
+    const front = this.#front;
+    if (front.takeQuick === undefined) return;
+    this.#connections.addQuickLane(app.server, (call) => {
+      const isKnown = this.#tokens?.accepts(call.head.headers.authorization) ?? true;
+      return isKnown && front.takeQuick?.(call) === true;
+    });
   }
 
   #guard(app: FastifyInstance, tokens: TokenFile): void {

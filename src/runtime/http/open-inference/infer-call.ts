@@ -1,4 +1,3 @@
-import type { FastifyReply, FastifyRequest } from "fastify";
 import type { InferRequest, InferResponse } from "../../../protocol/inference.ts";
 import type { BinaryOutputs } from "../../../protocol/http/binary-outputs.ts";
 import { readHeaderLength } from "../../../protocol/http/header-length.ts";
@@ -8,6 +7,7 @@ import { writeInferResponse, type WrittenBody } from "../../../protocol/http/wri
 import type { InferAdmission, ServedModel } from "../../model-plane.ts";
 import { AdmittedCall, type CallHost } from "./admitted-call.ts";
 import type { WireAnswer } from "./answer.ts";
+import type { Caller } from "./caller.ts";
 import { pack, requestEncoding, responseEncoding, type Encoding } from "./encodings.ts";
 import type { JoinParts } from "../node-body.ts";
 import { bodyLimit, forwardedHeaders, headerLengthText, joinAligned } from "./headers.ts";
@@ -21,15 +21,15 @@ export class InferCall extends AdmittedCall {
   #isOwn = false;
 
   /** @param version - as the path has it */
-  constructor(host: CallHost, model: ServedModel, version: string, request: FastifyRequest, reply: FastifyReply) {
-    super(host, model, request, reply);
+  constructor(host: CallHost, model: ServedModel, version: string, caller: Caller) {
+    super(host, model, caller);
     this.#version = version;
-    this.#headerLength = headerLengthText(request.headers);
+    this.#headerLength = headerLengthText(caller.headers);
   }
 
   /** @throws RouteFailure and ServableError for what is refused before the body is read */
   start(): void {
-    const { headers } = this.request;
+    const { headers } = this.caller;
     const encoding = requestEncoding(headers);
     const { maxInputBytes, maxBinaryBytes } = this.host;
     const maxBytes = bodyLimit(this.#headerLength, maxInputBytes, maxBinaryBytes);
@@ -67,7 +67,7 @@ export class InferCall extends AdmittedCall {
 
   #withHeaders(request: InferRequest): InferRequest {
     const pattern = this.host.headerForwardPattern;
-    const forwarded = pattern && forwardedHeaders(this.request.headers, pattern);
+    const forwarded = pattern && forwardedHeaders(this.caller.headers, pattern);
     return forwarded === undefined ? request : { ...request, parameters: { ...request.parameters, ...forwarded } };
   }
 
@@ -75,7 +75,7 @@ export class InferCall extends AdmittedCall {
     if (this.settled || this.#binaryOutputs === undefined) return;
     try {
       const written = writeInferResponse(response, this.#binaryOutputs);
-      const encoding = responseEncoding(this.request.headers);
+      const encoding = responseEncoding(this.caller.headers);
       if (encoding === "identity") this.#send(written, bodyOf(written));
       else this.#pack(written, encoding);
     } catch (thrown) {
@@ -99,7 +99,7 @@ export class InferCall extends AdmittedCall {
     // Of the JSON as it is before it is compressed.
     if (headerLength !== undefined) headers["Inference-Header-Content-Length"] = String(headerLength);
     if (encoding !== undefined) headers["content-encoding"] = encoding;
-    this.host.send(this.reply, { status: 200, headers, body });
+    this.host.send(this.caller, { status: 200, headers, body });
   }
 }
 

@@ -1,9 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { whenEnded } from "../answer-end.ts";
-import type { WholeAnswer } from "../call.ts";
 import type { QuickConnection } from "./quick-connection.ts";
 import type { RequestHead, WholeRequest } from "./whole-request.ts";
+
+/** The body of an answer; parts are sent one after another, uncopied. */
+export type QuickBody = string | Uint8Array | readonly Uint8Array[];
 
 /** Node's own two for a request. */
 export type NodeAnswering = (message: IncomingMessage, response: ServerResponse) => void;
@@ -36,7 +38,7 @@ export class QuickCall {
   }
 
   /** Answers it on its connection; see {@link QuickConnection.send}. */
-  send(status: number, head: readonly string[], body: WholeAnswer["body"], last: boolean): void {
+  send(status: number, head: readonly string[], body: QuickBody, last: boolean): void {
     this.#onGone = undefined;
     this.#connection?.send(status, head, body, last);
   }

@@ -1,7 +1,6 @@
 import { STATUS_CODES, validateHeaderValue } from "node:http";
 import type { Socket } from "node:net";
-import type { WholeAnswer } from "../call.ts";
-import { QuickCall } from "./quick-call.ts";
+import { QuickCall, type QuickBody } from "./quick-call.ts";
 import { WholeRequestReader } from "./whole-request.ts";
 
 /** What connections need of the lane that they belong to. */
@@ -60,11 +59,11 @@ export class QuickConnection {
    * @param last - the connection is closed behind it
    * @throws Error for a value that no header can carry
    */
-  send(status: number, head: readonly string[], body: WholeAnswer["body"], last: boolean): void {
+  send(status: number, head: readonly string[], body: QuickBody, last: boolean): void {
     const { socket } = this;
     const host = this.#host;
     if (socket.destroyed || socket.writableEnded) return;
-    const length = Buffer.byteLength(body);
+    const length = lengthOf(body);
     let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "unknown"}\r\n`;
     for (let index = 0; index < head.length; index += 2) {
       const name = head[index] ?? "";
@@ -81,7 +80,7 @@ export class QuickConnection {
     } else {
       socket.cork();
       socket.write(text, "latin1");
-      socket.write(body);
+      for (const part of body instanceof Uint8Array ? [body] : body) socket.write(part);
       socket.uncork();
     }
     if (socket.writableLength === 0) {
@@ -155,4 +154,10 @@ export class QuickConnection {
 
 function ignore(): void {
   // The close that follows says all.
+}
+
+function lengthOf(body: QuickBody): number {
+  if (typeof body === "string") return Buffer.byteLength(body);
+  if (body instanceof Uint8Array) return body.byteLength;
+  return body.reduce((sum, part) => sum + part.byteLength, 0);
 }

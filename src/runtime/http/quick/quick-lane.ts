@@ -4,6 +4,7 @@ import { Server as TlsServer } from "node:tls";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { whenEnded } from "../answer-end.ts";
+import { takeRequests } from "../request-listeners.ts";
 import type { QuickCall } from "./quick-call.ts";
 import { QuickConnection, type QuickHost } from "./quick-connection.ts";
 
@@ -41,7 +42,7 @@ export class QuickLane implements QuickHost {
   /** Calls whose requests Node is about to read. */
   readonly #moving = new Map<Socket, QuickCall>();
 
-  /** Takes the connections that come from now on. @param server - its listeners for connections are Node's */
+  /** Takes the connections that come from now on. @param server - its listeners for connections are Node's; those for requests are there already */
   constructor(server: Server, options: QuickLaneOptions) {
     this.#options = options;
     this.#server = server;
@@ -55,6 +56,7 @@ export class QuickLane implements QuickHost {
       if (isWatched(server)) this.#giveToNode(socket);
       else this.#connections.add(new QuickConnection(socket, this));
     });
+    takeRequests(server, (message, response) => this.#adopt(message, response));
     this.#tick();
     const timer = setInterval(() => {
       this.#tick();
@@ -91,7 +93,7 @@ export class QuickLane implements QuickHost {
   }
 
   /** Tells a call on its way of Node's request and response. @returns whether there is one */
-  adopt(message: IncomingMessage, response: ServerResponse): boolean {
+  #adopt(message: IncomingMessage, response: ServerResponse): boolean {
     const call = this.#moving.get(message.socket);
     if (call === undefined) return false;
     this.#moving.delete(message.socket);
