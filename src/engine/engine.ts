@@ -83,6 +83,8 @@ export class Engine {
   #stopping: Promise<boolean> | undefined;
   #graceOver = false;
   #drained: (() => void) | undefined;
+  /** What has ended and was not yet told of. */
+  #ended: RequestEvent[] = [];
 
   constructor(options: EngineOptions) {
     this.#options = options;
@@ -300,6 +302,7 @@ export class Engine {
       await this.#drain(1_000);
     }
     await Promise.all([...this.#services.values()].map((hosted) => hosted.stop()));
+    this.#tellEnded();
     this.#state = "stopped";
     if (wasStarted) unmarkIoThread();
     return inTime;
@@ -347,30 +350,38 @@ export class Engine {
         this.#drained?.();
       },
       batchRun: (event) => {
-        this.#observe((observer) => observer.batchRun?.(event));
+        for (const observer of this.#observers) this.#telling(() => observer.batchRun?.(event));
       },
       workerChanged: (event) => {
-        this.#observe((observer) => observer.workerChanged?.(event));
+        for (const observer of this.#observers) this.#telling(() => observer.workerChanged?.(event));
       },
     });
   }
 
+  /** The requests of a batch end together, and are told of together: one by one, between all else that is done for them, it costs twice as much. */
   #tell(event: RequestEvent): void {
-    this.#observe((observer) => observer.requestFinished?.(event));
+    this.#ended.push(event);
+    // Behind the others' way to here, and before anybody who waits for an answer goes on.
+    if (this.#ended.length === 1) void now.then(this.#tellEnded);
   }
 
+  readonly #tellEnded = (): void => {
+    const ended = this.#ended;
+    this.#ended = [];
+    for (const observer of this.#observers) for (const event of ended) this.#telling(() => observer.requestFinished?.(event));
+  };
+
   /** An observer that throws against its contract must not take a request, or its slot, with it. */
-  #observe(tell: (observer: Observer) => void): void {
-    for (const observer of this.#observers) {
-      try {
-        tell(observer);
-      } catch (thrown) {
-        this.#options.log.error({ err: thrown }, "an observer threw");
-      }
+  #telling(tell: () => void): void {
+    try {
+      tell();
+    } catch (thrown) {
+      this.#options.log.error({ err: thrown }, "an observer threw");
     }
   }
 }
 
+const now = Promise.resolve();
 const clockOrigin = performance.timeOrigin;
 
 const nothing = (): Readonly<Record<string, string>> => ({});

@@ -100,8 +100,8 @@ export class JsonHandler<I = unknown, O = unknown> implements RequestHandler<I>,
 }
 
 /**
- * Whether a value is an object of texts, truth values and finite numbers, none of which JSON writes wrongly: most answers are, and theirs is
- * one look at each field instead of one at the whole text.
+ * Whether a value is an object of texts, truth values and finite numbers, or lists of these, none of which JSON writes wrongly: most answers are, and
+ * theirs is one look at each value instead of one at the whole text.
  */
 function isFlat(value: unknown): boolean {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
@@ -109,10 +109,20 @@ function isFlat(value: unknown): boolean {
   if (prototype !== Object.prototype && prototype !== null) return false;
   for (const key in value) {
     const field: unknown = value[key as keyof typeof value];
-    if (typeof field !== "string" && typeof field !== "boolean" && !Number.isFinite(field)) return false;
+    if (!isPlain(field) && !isPlainList(field)) return false;
   }
   // Written by its own rule, whatever its fields.
   return !("toJSON" in value);
+}
+
+function isPlain(value: unknown): boolean {
+  return typeof value === "number" ? Number.isFinite(value) : typeof value === "string" || typeof value === "boolean";
+}
+
+function isPlainList(value: unknown): boolean {
+  if (!Array.isArray(value) || "toJSON" in value) return false;
+  for (const item of value) if (!isPlain(item)) return false;
+  return true;
 }
 
 /** Its declared type hides that functions and symbols give undefined. */
