@@ -56,7 +56,7 @@ export function sendAnswer(reply: FastifyReply, answer: WireAnswer, sending: Sen
   const { raw: response } = reply;
   const { raw: message } = reply.request;
   if (response.destroyed || response.headersSent) return;
-  if (!message.complete) discardRest(message, restBytes, sending.last ? response : undefined);
+  if (!message.complete) discardRest(message, { response, maxBytes: restBytes, last: sending.last });
   const length = lengthOf(body);
   beginAnswer(reply, answer, length, sending);
   if (typeof body === "string") {
