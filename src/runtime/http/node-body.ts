@@ -72,10 +72,12 @@ export function restBytesOf(maxBodyBytes: number): number {
 export interface Rest {
   /** The answer that its sender is to read. */
   readonly response: ServerResponse;
-  /** How much more may come, within 5 s. */
+  /** How much more may come. */
   readonly maxBytes: number;
   /** The connection is closed after the answer, which then waits for the rest. @default false */
   readonly last?: boolean | undefined;
+  /** How long it may come, from when it is the answer's turn on its connection. @default 5000 */
+  readonly maxMs?: number | undefined;
 }
 
 /**
@@ -84,13 +86,19 @@ export interface Rest {
  *
  * @returns whether more may come
  */
-export function discardRest(message: IncomingMessage, { response, maxBytes, last = false }: Rest): boolean {
+export function discardRest(message: IncomingMessage, { response, maxBytes, last = false, maxMs = restMs }: Rest): boolean {
   if (message.complete || message.readableEnded || message.destroyed || !hasBody(message)) return false;
   if (last) endBehind(message, response);
   const cut = (): void => {
     message.socket.destroy();
   };
-  const timer = setTimeout(cut, restMs).unref();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const startClock = (): void => {
+    if (!message.closed) timer = setTimeout(cut, maxMs).unref();
+  };
+  // Behind other answers nobody can have read it yet, and with the connection those would be cut.
+  if (response.socket === null) response.once("socket", startClock);
+  else startClock();
   let rest = maxBytes;
   message.on("data", (part: Uint8Array) => {
     rest -= part.byteLength;
