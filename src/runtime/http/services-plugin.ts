@@ -9,6 +9,7 @@ import { Metrics } from "../../telemetry/metrics.ts";
 import { docsFront } from "./docs-front.ts";
 import { healthFront } from "./health-front.ts";
 import { metricsFront } from "./metrics-front.ts";
+import { isLate } from "./request-listeners.ts";
 import { serviceFront } from "./service-front.ts";
 
 /** How services are mounted in an app of your own. */
@@ -57,6 +58,11 @@ export const servicesPlugin: FastifyPluginAsync<ServicesPluginOptions> = async (
   const observers = [requestLog(log), ...(metrics === undefined ? [] : [metrics]), ...(options.observers ?? [])];
   const engine = new Engine({ services: options.services, log, observers });
   await engine.load();
+  // As for a server of ours, but only for our own routes.
+  app.addHook("onRequest", (request, reply, done) => {
+    if (isLate(request.raw)) reply.hijack();
+    else done();
+  });
   serviceFront(app, { engine });
   if (health) healthFront(app, { engine });
   if (metrics !== undefined) {
