@@ -48,7 +48,7 @@ const keys = {
 /**
  * Mounts services in your own Fastify app: `app.register(servicesPlugin, { services: [double], prefix: "/ml" })`. They start
  * with the app and stop with it; your hooks, error handlers and other routes stay as they are. Who may call, pages of other origins
- * included, is your app's to decide.
+ * included, is your app's to decide, and so is how long a client may take nothing of an answer: without a `connectionTimeout`, for ever.
  */
 export const servicesPlugin: FastifyPluginAsync<ServicesPluginOptions> = async (app, options) => {
   refuseUnknownKeys(options, keys, "servicesPlugin");
