@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ModelGrpcServer, type ModelGrpcServerOptions } from "../../src/runtime/grpc/model-grpc-server.ts";
@@ -193,6 +194,31 @@ test.each(made === undefined ? ["TCP"] : ["TCP", "TLS"])(
   },
   60_000,
 );
+
+const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+const emptySettings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+/** Of 64 bytes, of which none follow. */
+const headersFrame = Buffer.from([0, 0, 64, 1, 4, 0, 0, 0, 1]);
+
+test.each([
+  ["nothing of HTTP/2", Buffer.alloc(0)],
+  ["half of its preface", preface.subarray(0, 10)],
+  ["its preface", preface],
+  ["all but a call", Buffer.concat([preface, emptySettings])],
+  ["half of a call's headers", Buffer.concat([preface, emptySettings, headersFrame, Buffer.alloc(10)])],
+])("a stop does not wait for a client that has said %s, and no more", async (_what, said) => {
+  await serving({}, async (server) => {
+    const client = connect({ port: Number(new URL(server.url.replace("grpc", "http")).port), host: "127.0.0.1", allowHalfOpen: true });
+    const closed = once(client.resume(), "close");
+    await once(client, "connect");
+    client.write(said);
+    // Until it is read.
+    await pause(50);
+    await server.stop(600_000);
+    client.destroy();
+    await closed;
+  });
+});
 
 test("refuses messages over its limit, and takes those up to it", async () => {
   await serving({ maxMessageBytes: 100_000 }, async (server) => {

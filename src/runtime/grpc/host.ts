@@ -110,7 +110,7 @@ export class GrpcHost {
     const bound = await new Promise<number>((resolve, reject) => {
       this.#server.bindAsync(`${shown}:${port}`, credentials, (error, number) => {
         if (error === null) {
-          this.#connections.watch(this.#server, tls !== undefined);
+          this.#connections.watch(this.#server);
           resolve(number);
         } else
           reject(

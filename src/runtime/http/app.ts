@@ -11,10 +11,11 @@ import { requestIdOf } from "./head.ts";
 import { foreignProblem, foreignStatus } from "./foreign-problem.ts";
 import { answerExpectations } from "./request-listeners.ts";
 import { sendFrom } from "./service-front.ts";
+import { boundSilence } from "./stalls.ts";
 
 const headersTimeoutMs = 10_000;
 const idleTimeoutMs = 72_000;
-/** Beyond the longest deadline of any service: a socket on which nothing moved for so long has nobody at its end. */
+/** Beyond the longest deadline of any service: a connection on which nothing moved for so long has nobody at its end. */
 const slackMs = 30_000;
 
 /** Scopes in which every answer is one of ours. */
@@ -23,6 +24,7 @@ const ownScopes = new WeakSet<FastifyInstance>();
 /** A Fastify with our limits. Routes of the user's own get Fastify's own handling, or the user's; see {@link answerErrors} for ours. */
 export function createApp(engine: Engine, tls: TlsMaterial | undefined, log: Logger): FastifyInstance {
   const longestMs = Math.max(...[...engine.definitions.keys()].map((name) => engine.policy(name).deadlineMs));
+  const silentMs = Math.min(longestMs + slackMs, 2 ** 31 - 1);
   const options: FastifyServerOptions = {
     logger: false,
     genReqId(message) {
@@ -32,7 +34,7 @@ export function createApp(engine: Engine, tls: TlsMaterial | undefined, log: Log
     // For routes of the user's own. Services read their bodies themselves, each with its own limit; see node-body.ts.
     bodyLimit: 1024 * 1024,
     requestTimeout: 0,
-    connectionTimeout: Math.min(longestMs + slackMs, 2 ** 31 - 1),
+    connectionTimeout: silentMs,
     keepAliveTimeout: idleTimeoutMs,
     forceCloseConnections: "idle",
     return503OnClosing: false,
@@ -51,6 +53,7 @@ export function createApp(engine: Engine, tls: TlsMaterial | undefined, log: Log
       ? fastify({ ...options, http: serverOptions })
       : (fastify({ ...options, https: { cert: tls.cert, key: tls.key, ...serverOptions } } as FastifyServerOptions) as FastifyInstance);
   answerExpectations(app.server);
+  boundSilence(app.server, { silentMs });
   // Fastify writes no log here, and nobody else would tell of it.
   app.addHook("onError", (request, reply, error, done) => {
     if (!ownScopes.has(request.server) && foreignStatus(error, reply) >= 500) {

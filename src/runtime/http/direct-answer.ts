@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { Readable } from "node:stream";
 import { whenEnded } from "./answer-end.ts";
 import { isStream, type HttpAnswer, type StreamedAnswer } from "./call.ts";
 import { problemAnswer } from "./exchange.ts";
+import { ItemStream } from "./item-stream.ts";
 import { discardRest } from "./node-body.ts";
 import { endWithText } from "./one-write.ts";
 
@@ -23,7 +23,7 @@ export function sendDirectly(message: IncomingMessage, response: ServerResponse,
     return;
   }
   const { body, status } = answer;
-  if (!message.complete) discardRest(message, sending.maxRestBytes, sending.last && status !== 408 ? response : undefined);
+  if (!message.complete) discardRest(message, { response, maxBytes: sending.maxRestBytes, last: sending.last && status !== 408 });
   const head = headOf(answer, sending);
   const length = Buffer.byteLength(body);
   head.push("content-length", String(length));
@@ -36,10 +36,10 @@ function sendStream(message: IncomingMessage, response: ServerResponse, answer: 
   if (!message.complete) {
     // A service may stream its answer while it reads.
     response.once("finish", () => {
-      discardRest(message, sending.maxRestBytes);
+      discardRest(message, { response, maxBytes: sending.maxRestBytes });
     });
   }
-  const source = Readable.from(answer.body, { objectMode: false });
+  const source = new ItemStream(answer.body, { message, response, maxRestBytes: sending.maxRestBytes });
   const head = headOf(answer, sending);
   source.once("readable", () => {
     if (response.headersSent || response.destroyed) return;

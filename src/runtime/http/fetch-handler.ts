@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { ServableError } from "../../errors.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
 import type { ServiceSource } from "../../engine/service-source.ts";
@@ -194,7 +195,7 @@ function toResponse({ status, headers: own, body }: HttpAnswer, requestId: strin
   const encoder = new TextEncoder();
   const stream = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      const next = await iterator.next();
+      const next = await iterator.next().catch(brokenOff);
       if (next.done === true) controller.close();
       else controller.enqueue(typeof next.value === "string" ? encoder.encode(next.value) : next.value);
     },
@@ -204,4 +205,10 @@ function toResponse({ status, headers: own, body }: HttpAnswer, requestId: strin
     },
   });
   return new Response(stream, { status, headers });
+}
+
+/** What was made before a failure gets out first, as far as that can be had here: a host may cut its connection at once. */
+async function brokenOff(thrown: unknown): Promise<never> {
+  await pause(10);
+  throw thrown;
 }

@@ -68,20 +68,37 @@ export function restBytesOf(maxBodyBytes: number): number {
   return Math.max(maxBodyBytes, leastRestBytes);
 }
 
+/** What is to become of the rest of a body. */
+export interface Rest {
+  /** The answer that its sender is to read. */
+  readonly response: ServerResponse;
+  /** How much more may come. */
+  readonly maxBytes: number;
+  /** The connection is closed after the answer, which then waits for the rest. @default false */
+  readonly last?: boolean | undefined;
+  /** How long it may come, from when it is the answer's turn on its connection. @default 5000 */
+  readonly maxMs?: number | undefined;
+}
+
 /**
  * Throws away what still comes of a body when the answer is made, so that the sender gets to read that; within bounds, since a
  * sender may never end. Beyond them the connection is cut.
  *
- * @param maxBytes - how much more may come, within 5 s
- * @param last - the answer, where its connection is closed after it
+ * @returns whether more may come
  */
-export function discardRest(message: IncomingMessage, maxBytes: number, last?: ServerResponse): void {
-  if (message.complete || message.readableEnded || message.destroyed || !hasBody(message)) return;
-  if (last !== undefined) endBehind(message, last);
+export function discardRest(message: IncomingMessage, { response, maxBytes, last = false, maxMs = restMs }: Rest): boolean {
+  if (message.complete || message.readableEnded || message.destroyed || !hasBody(message)) return false;
+  if (last) endBehind(message, response);
   const cut = (): void => {
     message.socket.destroy();
   };
-  const timer = setTimeout(cut, restMs).unref();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const startClock = (): void => {
+    if (!message.closed) timer = setTimeout(cut, maxMs).unref();
+  };
+  // Behind other answers nobody can have read it yet, and with the connection those would be cut.
+  if (response.socket === null) response.once("socket", startClock);
+  else startClock();
   let rest = maxBytes;
   message.on("data", (part: Uint8Array) => {
     rest -= part.byteLength;
@@ -90,6 +107,7 @@ export function discardRest(message: IncomingMessage, maxBytes: number, last?: S
   message.once("close", () => {
     clearTimeout(timer);
   });
+  return true;
 }
 
 /**

@@ -21,7 +21,12 @@ export function takeRequests(server: Server, take: (message: IncomingMessage, re
  * one before it may still wait; its answer would overtake that one's, and an assertion of Node's about their order would end the process.
  */
 export function leaveLateRequests(server: Server): void {
-  takeRequests(server, ({ socket }) => socket.writableEnded || socket.destroyed);
+  takeRequests(server, isLate);
+}
+
+/** Whether the last answer of a request's connection is sent. */
+export function isLate({ socket }: IncomingMessage): boolean {
+  return socket.writableEnded || socket.destroyed;
 }
 
 /**

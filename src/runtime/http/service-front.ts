@@ -1,4 +1,3 @@
-import { Readable } from "node:stream";
 import type { FastifyContentTypeParser, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
 import { ServableError, messageOf } from "../../errors.ts";
 import type { Engine } from "../../engine/engine.ts";
@@ -6,6 +5,7 @@ import type { AnyServiceDefinition } from "../../service/definition.ts";
 import { elapsedMs } from "./arrival.ts";
 import { isStream, type Deliver, type HttpAnswer, type HttpCall } from "./call.ts";
 import { answerBatchCall, answerCall, problemAnswer } from "./exchange.ts";
+import { ItemStream } from "./item-stream.ts";
 import { discardRest, restBytes, restBytesOf } from "./node-body.ts";
 import { NodeCall } from "./node-call.ts";
 import { originGuard } from "./origins.ts";
@@ -156,21 +156,22 @@ function asError(thrown: unknown): Error {
  */
 export function sendFrom(engine: Engine, reply: FastifyReply, answer: HttpAnswer, maxRestBytes: number = restBytes): void {
   const { status, headers, body } = answer;
+  const { raw: response } = reply;
   const { id, raw: message } = reply.request;
   reply.code(status).headers(headers).header("x-request-id", id);
   // A client that keeps its connection would hold up the stop, or be cut off in its next request. RFC 9110 section 15.5.9: the rest of a
   // body that came too slowly is not waited for.
   if (engine.isEnding || status === 408) reply.header("connection", "close");
   if (typeof body === "string" || body instanceof Uint8Array) {
-    if (!message.complete) discardRest(message, maxRestBytes, engine.isEnding && status !== 408 ? reply.raw : undefined);
+    if (!message.complete) discardRest(message, { response, maxBytes: maxRestBytes, last: engine.isEnding && status !== 408 });
     reply.send(body);
     return;
   }
   if (!message.complete) {
     // A service may stream its answer while it reads.
-    reply.raw.once("finish", () => {
-      discardRest(message, maxRestBytes);
+    response.once("finish", () => {
+      discardRest(message, { response, maxBytes: maxRestBytes });
     });
   }
-  reply.send(Readable.from(body, { objectMode: false }));
+  reply.send(new ItemStream(body, { message, response, maxRestBytes }));
 }

@@ -9,6 +9,7 @@ import { Metrics } from "../../telemetry/metrics.ts";
 import { docsFront } from "./docs-front.ts";
 import { healthFront } from "./health-front.ts";
 import { metricsFront } from "./metrics-front.ts";
+import { isLate } from "./request-listeners.ts";
 import { serviceFront } from "./service-front.ts";
 
 /** How services are mounted in an app of your own. */
@@ -47,7 +48,7 @@ const keys = {
 /**
  * Mounts services in your own Fastify app: `app.register(servicesPlugin, { services: [double], prefix: "/ml" })`. They start
  * with the app and stop with it; your hooks, error handlers and other routes stay as they are. Who may call, pages of other origins
- * included, is your app's to decide.
+ * included, is your app's to decide, and so is how long a client may take nothing of an answer: without a `connectionTimeout`, for ever.
  */
 export const servicesPlugin: FastifyPluginAsync<ServicesPluginOptions> = async (app, options) => {
   refuseUnknownKeys(options, keys, "servicesPlugin");
@@ -57,6 +58,11 @@ export const servicesPlugin: FastifyPluginAsync<ServicesPluginOptions> = async (
   const observers = [requestLog(log), ...(metrics === undefined ? [] : [metrics]), ...(options.observers ?? [])];
   const engine = new Engine({ services: options.services, log, observers });
   await engine.load();
+  // As for a server of ours, but only for our own routes.
+  app.addHook("onRequest", (request, reply, done) => {
+    if (isLate(request.raw)) reply.hijack();
+    else done();
+  });
   serviceFront(app, { engine });
   if (health) healthFront(app, { engine });
   if (metrics !== undefined) {

@@ -4,9 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { BytesHandler, defineService, type ServableError } from "servable";
+import { BytesHandler, defineService, streamOf, type ResponseHandler, type ServableError } from "servable";
 import type { HttpRuntimeOptions } from "servable/http";
 import { afterAll, describe, expect, test } from "vitest";
+import { z } from "zod";
 import { splitAnswers } from "../../support/raw-answers.ts";
 import { openRaw, parseAnswer, problemOf, serve, until, type RawConnection } from "../../support/serving.ts";
 
@@ -100,6 +101,75 @@ describe.each(lanes)("%s", (_lane, options) => {
     expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
     expect(answer).toMatch(/\r\nA\r\n1\r\nB\r\n$/);
     await until(() => server.runtime.status?.services.bytes?.inFlight === 0, "the place");
+  });
+
+  describe("what a stream has made before it fails", () => {
+    const large = "x".repeat(16 * 2 ** 20);
+    let fail = (): void => undefined;
+    const failure = new Promise<void>((resolve) => (fail = resolve));
+    const call = async function* (): AsyncGenerator<string> {
+      yield await Promise.resolve(large);
+      throw new Error("no luck");
+    };
+    const bytes: ResponseHandler = { mediaTypes: ["text/x"], serialize: (item: string) => Buffer.from(item) };
+    const services = [
+      defineService({ name: "lines", call }),
+      defineService({ name: "bytes", response: bytes, call }),
+      defineService({ name: "hold", call: () => failure.then(() => "held") }),
+      defineService({
+        name: "sums",
+        input: streamOf(z.number()),
+        async *call(items) {
+          let sum = 0;
+          for await (const item of items) yield (sum += item);
+        },
+      }),
+    ];
+    const problem = /^\{"error":\{.*"code":"service_failed".*\}\}$/;
+
+    test.each(["lines", "bytes"])("reaches a slow reader, and then its connection is cut (%s)", async (name) => {
+      await using server = await serve(services, options);
+      using connection = await openRaw(server.port);
+      connection.socket.pause();
+      connection.write(post(`/${name}`, "1"));
+      await until(() => server.events.length === 1, "the failure");
+      // Enough for what would not wait for the reader.
+      await setTimeout(100);
+      connection.socket.resume();
+      const [answer] = splitAnswers(await connection.closed);
+      expect(answer?.status).toBe("HTTP/1.1 200 OK");
+      expect(answer?.body.endsWith("<cut off>")).toBe(true);
+      const [first, ...rest] = (answer?.body ?? "").slice(0, -"<cut off>".length).split("\n");
+      expect(first?.length).toBe(name === "bytes" ? large.length : large.length + 2);
+      expect(rest).toEqual(name === "bytes" ? [] : [expect.stringMatching(problem), ""]);
+    });
+
+    test("is sent in its turn, and so is the answer before it", async () => {
+      await using server = await serve(services, options);
+      using connection = await openRaw(server.port);
+      connection.write(post("/hold", "1") + post("/lines", "1"));
+      await until(() => server.events.length === 1, "the failure");
+      await setTimeout(100);
+      fail();
+      const [held, answer] = splitAnswers(await connection.closed);
+      expect(held?.body).toBe('"held"');
+      expect(answer?.body.length).toBeGreaterThan(large.length);
+      expect(answer?.body.split("\n").slice(1)).toEqual([expect.stringMatching(problem), "<cut off>"]);
+    });
+
+    test("reaches a client that is still sending", async () => {
+      await using server = await serve(services, options);
+      using connection = await openRaw(server.port);
+      connection.socket.pause();
+      connection.write("POST /sums HTTP/1.1\r\nhost: x\r\ncontent-length: 3000000\r\n\r\n1\n2\nx\n");
+      await until(() => server.events.length === 1, "the failure");
+      await setTimeout(50);
+      // What comes after a connection is closed has it reset, and what was not read yet is lost.
+      expect(await sendParts(connection, Buffer.from("1\n".repeat(50_000)), 29)).toBe(29);
+      connection.socket.resume();
+      const [answer] = splitAnswers(await connection.closed);
+      expect(answer?.body.split("\n")).toEqual(["1", "3", expect.stringMatching(/^\{"error":/), "<cut off>"]);
+    });
   });
 
   test("a stranger's body is thrown away as far as 16 MiB, whatever the service takes, and his next request is heard", async () => {

@@ -3,7 +3,7 @@ import { defineService } from "servable";
 import { servicesPlugin } from "servable/http";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { keepLog, problemOf, until, type LogLine } from "../../support/serving.ts";
+import { keepLog, openRaw, problemOf, until, type LogLine } from "../../support/serving.ts";
 
 const steps: string[] = [];
 let release = (): void => undefined;
@@ -145,4 +145,52 @@ test("an app whose services can't be set up does not start", async () => {
   const bad = defineService({ name: "bad", setup: () => Promise.reject(new Error("no model")), call: () => 1 });
   await other.register(servicesPlugin, { services: [bad], log: keepLog() });
   await expect(other.ready()).rejects.toMatchObject({ code: "load_failed" });
+});
+
+test("what comes behind the last answer of a connection is left alone: some versions of Fastify would end the process", async () => {
+  let end = (): void => undefined;
+  let called = 0;
+  const own = [
+    defineService({
+      name: "first",
+      async *call() {
+        yield 1;
+        await new Promise<void>((resolve) => (end = resolve));
+      },
+    }),
+    defineService({
+      name: "end-first",
+      call() {
+        end();
+      },
+    }),
+    defineService({ name: "late", call: () => (called += 1) }),
+    defineService({ name: "hold", call: (_value, { signal }) => new Promise((resolve) => signal.addEventListener("abort", resolve)) }),
+  ];
+  const other = fastify();
+  let came = 0;
+  let tooLate = 0;
+  other.addHook("onRequest", ({ raw: { url, socket } }, _reply, done) => {
+    if (url === "/late") came += 1;
+    if (url === "/late" && socket.writableEnded) tooLate += 1;
+    done();
+  });
+  await other.register(servicesPlugin, { services: own, log: keepLog() });
+  const { port } = new URL(await other.listen({ port: 0, host: "127.0.0.1" }));
+  const request = (name: string): string => `POST /${name} HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n1`;
+  // A connection is closed soon after its last answer, and not every request comes in between.
+  for (let round = 0; round < 100 && tooLate < 3; round += 1) {
+    using connection = await openRaw(Number(port));
+    using another = await openRaw(Number(port));
+    // The second is refused by Node, in its turn, and the connection closed; the third is never answered.
+    connection.write(request("first") + request("second").replace("host: x\r\n", "") + request("hold"));
+    await until(() => connection.received().includes("1\n"), "the first item");
+    // They are taken in one after the other, and between them the connection's last answer is sent.
+    another.write(request("end-first"));
+    connection.write(request("late"));
+    expect(await connection.closed).toMatch(/HTTP\/1\.1 400 Bad Request\r\nConnection: close\r\n/);
+  }
+  expect(tooLate).toBe(3);
+  expect(called).toBe(came - tooLate);
+  await other.close();
 });

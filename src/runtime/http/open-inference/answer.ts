@@ -56,7 +56,7 @@ export function sendAnswer(reply: FastifyReply, answer: WireAnswer, sending: Sen
   const { raw: response } = reply;
   const { raw: message } = reply.request;
   if (response.destroyed || response.headersSent) return;
-  if (!message.complete) discardRest(message, restBytes, sending.last ? response : undefined);
+  if (!message.complete) discardRest(message, { response, maxBytes: restBytes, last: sending.last });
   sendOn(response, answer, sending, sending.hooked ? reply : undefined);
 }
 

@@ -4,21 +4,22 @@ import { InferenceError } from "../../../protocol/inference-error.ts";
 import type { TlsMaterial } from "../../address.ts";
 import { answerBroken, type Breakage, type BrokenAnswer } from "../broken-request.ts";
 import { leaveLateRequests, answerExpectations } from "../request-listeners.ts";
+import { boundSilence } from "../stalls.ts";
 import { failureAnswer, plainSending, refusal, sendAnswer } from "./answer.ts";
 
 const headersTimeoutMs = 10_000;
 const idleTimeoutMs = 72_000;
 /** From the first byte to the last of a request's body. */
 const requestTimeoutMs = 300_000;
-/** A socket on which nothing moves; a model may take long to load, and its answer waits for that. */
-const socketTimeoutMs = 3_600_000;
+/** A connection on which nothing moves; a model may take long to load, and its answer waits for that. */
+const silentMs = 3_600_000;
 
 /** A Fastify that leaves bodies alone, with our limits, all of whose failures are answered as Triton answers. */
 export function createModelApp(tls: TlsMaterial | undefined, onUnforeseen: (thrown: unknown) => void): FastifyInstance {
   const options: FastifyServerOptions = {
     logger: false,
     requestTimeout: requestTimeoutMs,
-    connectionTimeout: socketTimeoutMs,
+    connectionTimeout: silentMs,
     keepAliveTimeout: idleTimeoutMs,
     forceCloseConnections: "idle",
     return503OnClosing: false,
@@ -43,6 +44,7 @@ export function createModelApp(tls: TlsMaterial | undefined, onUnforeseen: (thro
   leaveBodies(app);
   answerExpectations(app.server);
   leaveLateRequests(app.server);
+  boundSilence(app.server, { silentMs });
   app.setNotFoundHandler((_request, reply) => {
     sendAnswer(reply, refusal(404), plainSending);
   });
