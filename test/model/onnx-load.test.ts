@@ -138,6 +138,10 @@ describe("what can't be loaded says why in one line, without the path of the fil
     expect((error as Error).message).not.toContain("\n");
   });
 
+  test("a path that is empty, as of a variable that is not set", async () => {
+    await expect(loadOnnxModel("")).rejects.toThrow(failure("invalid_argument", expect.stringContaining("path of the model is empty")));
+  });
+
   test("a URL that is no file, and a source that is nothing", async () => {
     await expect(loadOnnxModel("https://example.com/a.onnx")).rejects.toThrow(
       failure("invalid_argument", expect.stringContaining("'https:' URLs")),

@@ -52,6 +52,8 @@ export async function loadOnnxModel(source: string | URL | Uint8Array, options: 
 }
 
 function toFileOrBytes(source: unknown): string | Uint8Array {
+  // An environment variable that is not set, mostly.
+  if (source === "") throw new ServableError("invalid_argument", "The path of the model is empty: pass the path of an .onnx file.");
   if (typeof source === "string" && !/^[a-z][a-z\d+.-]+:\/\//i.test(source)) return source;
   if (source instanceof Uint8Array) return source.buffer instanceof SharedArrayBuffer ? source.slice() : source;
   if (source instanceof URL || typeof source === "string") {
