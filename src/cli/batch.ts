@@ -4,7 +4,7 @@ import { ServableError } from "../errors.ts";
 import type { EngineLogger } from "../engine/observer.ts";
 import { ProgressDisplay, countText, durationText, numberText } from "./batch-progress.ts";
 import { longestTimerMs, policyOf, wholeNumber, type ServeFlags } from "./flags.ts";
-import { Lifecycle, signalExitCode } from "./lifecycle.ts";
+import { Lifecycle, runningServices, signalExitCode } from "./lifecycle.ts";
 import { errorLine, exitCodeOf, writeError } from "./print.ts";
 
 type SharedFlags = Pick<
@@ -86,9 +86,7 @@ async function batch(module: string, inputName: string, outputName: string, flag
     });
     running = runtime;
     lifecycle.manage({
-      get status() {
-        return runtime.status;
-      },
+      running: () => runningServices(runtime.status),
       stop: async () => {
         await runtime.stop();
         display.stop();

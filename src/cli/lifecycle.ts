@@ -55,9 +55,22 @@ export function signalExitCode(signal: EndingSignal): number {
   return 128 + signalNumbers[signal];
 }
 
+/** Something that runs, and goes on when it was given up. */
+export interface StillRunning {
+  readonly name: string;
+  readonly placement: string;
+}
+
+/** The services of an engine in which something runs. */
+export function runningServices(status: EngineStatus | undefined): readonly StillRunning[] {
+  const services = Object.entries(status?.services ?? {});
+  return services.filter(([, { running }]) => running > 0).map(([name, { placement }]) => ({ name, placement }));
+}
+
 /** What a {@link Lifecycle} ends: the part of a runtime that it needs. */
 export interface Stoppable {
-  readonly status: EngineStatus | undefined;
+  /** Services, or models, in which something runs. */
+  running(): readonly StillRunning[];
   /** @returns the exit code, where it knows better than whoever asked for the end */
   stop(): Promise<number | undefined>;
 }
@@ -151,8 +164,7 @@ export class Lifecycle {
     process.exit(exitCode);
   }
 
-  #leftBehind(): readonly { readonly name: string; readonly placement: string }[] {
-    const services = Object.entries(this.#runtime?.status?.services ?? {});
-    return services.filter(([, { running }]) => running > 0).map(([name, { placement }]) => ({ name, placement }));
+  #leftBehind(): readonly StillRunning[] {
+    return this.#runtime?.running() ?? [];
   }
 }

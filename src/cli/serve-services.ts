@@ -7,7 +7,7 @@ import { resolveHttpOptions, type HttpRuntimeOptions } from "../runtime/http/opt
 import type { ServicePolicy } from "../service/definition.ts";
 import type { ServiceLoader } from "../service/loader.ts";
 import { createLogger, type LogOptions } from "../telemetry/logs.ts";
-import { Lifecycle } from "./lifecycle.ts";
+import { Lifecycle, runningServices } from "./lifecycle.ts";
 import { writeError } from "./print.ts";
 import { readyText, type ServedService } from "./ready-text.ts";
 import { obeySupervisor } from "./watch.ts";
@@ -46,9 +46,7 @@ export async function serveServices(plan: ServePlan): Promise<void> {
     const services = found.map(({ loader, policy }) => ({ service: loader, policy }));
     const runtime = new HttpRuntime({ ...plan.http, services, log });
     lifecycle.manage({
-      get status() {
-        return runtime.status;
-      },
+      running: () => runningServices(runtime.status),
       stop: () => runtime.stop().then(() => undefined),
     });
     if (lifecycle.ending === undefined) await start(runtime, log);

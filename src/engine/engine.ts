@@ -36,6 +36,7 @@ export interface EngineStatus {
       string,
       PlacementStatus & {
         readonly inFlight: number;
+        /** Runs that were given up and have not ended yet included. */
         readonly running: number;
         readonly queued: number;
         /** How long a new request would wait for its turn, as measured. */
@@ -263,8 +264,8 @@ export class Engine {
     let everyServiceReady = true;
     for (const [name, hosted] of this.#services) {
       const status = hosted.placementStatus();
-      const { inside, running, waiting, expectedWaitMs } = hosted.gate;
-      services[name] = { ...status, inFlight: inside, running, queued: waiting, expectedWaitMs };
+      const { inside, waiting, expectedWaitMs } = hosted.gate;
+      services[name] = { ...status, inFlight: inside, running: hosted.running, queued: waiting, expectedWaitMs };
       if (status.ready === 0) everyServiceReady = false;
       if (status.ready < status.total) missing.push(`${name}: ${status.reason ?? "not ready"}`);
     }

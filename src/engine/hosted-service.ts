@@ -82,6 +82,11 @@ export class HostedService implements ExecutionHost {
     return this.#placement.status();
   }
 
+  /** What runs, whether somebody waits for it or not: a run that was given up goes on in its worker until it ends. */
+  get running(): number {
+    return Math.max(this.gate.running, this.#placement.inWorkers);
+  }
+
   async stop(): Promise<void> {
     try {
       await this.#placement.stop();

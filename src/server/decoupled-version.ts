@@ -65,6 +65,10 @@ export class DecoupledVersion implements ServedVersion, VersionWork {
     return this.#engine.ready;
   }
 
+  get running(): ServedVersion["running"] {
+    return this.#engine.running;
+  }
+
   get pending(): number {
     return this.#pending;
   }

@@ -71,6 +71,10 @@ export class EnsembleVersion implements ServedVersion, VersionWork {
     }
   }
 
+  get running(): ServedVersion["running"] {
+    return this.#engine.running;
+  }
+
   /** @throws InferenceError where a model that it needs is not loaded */
   async start(): Promise<void> {
     const missing = this.#steps.filter((step) => {

@@ -54,7 +54,7 @@ export class ModelEntry {
   readonly #surroundings: EntrySurroundings;
   readonly #slots = new Map<string, Slot>();
   readonly #live = new Set<ServedVersion>();
-  readonly #retiring = new Set<Promise<void>>();
+  readonly #retiring = new Map<Promise<void>, ServedVersion>();
   #newest: ServedVersion | undefined;
   #tail: Promise<unknown> = Promise.resolve();
   #closed = false;
@@ -141,6 +141,11 @@ export class ModelEntry {
     this.#dropFiles();
   }
 
+  /** All that has been loaded and has not gone yet, what is on its way out included. */
+  get versions(): readonly ServedVersion[] {
+    return [...this.#live, ...this.#retiring.values()];
+  }
+
   /** Breaks off what is still loading. */
   beginClose(): void {
     this.#closed = true;
@@ -153,7 +158,7 @@ export class ModelEntry {
     this.beginClose();
     await Promise.all([...this.#live].map((version) => version.stop(graceMs)));
     // Those that were being drained before have more time than there is now, and are not waited for longer.
-    await Promise.race([Promise.all(this.#retiring), pause(graceMs + lastMs, undefined, { ref: false })]);
+    await Promise.race([Promise.all(this.#retiring.keys()), pause(graceMs + lastMs, undefined, { ref: false })]);
     await this.removeFiles?.();
     this.removeFiles = undefined;
   }
@@ -225,7 +230,7 @@ export class ModelEntry {
     const done: Promise<void> = stopped.then(() => {
       this.#retiring.delete(done);
     });
-    this.#retiring.add(done);
+    this.#retiring.set(done, version);
     return done;
   }
 
@@ -238,7 +243,7 @@ export class ModelEntry {
     this.removeFiles = undefined;
     // The versions may still be reading them.
     if (remove !== undefined)
-      void Promise.all(this.#retiring)
+      void Promise.all(this.#retiring.keys())
         .then(remove)
         .catch(() => undefined);
   }

@@ -84,7 +84,8 @@ export class ModelRepositoryServer implements ModelPlane {
       const names = control !== "explicit" || loadModels.includes("*") ? [...found.keys()] : loadModels;
       const failures = await this.#loadAll(names);
       for (const failure of failures) this.#log.error({ err: failure }, "a model did not load");
-      if (failures.length > 0 && exitOnError) throw new ServableError("load_failed", failures.join("\n"));
+      if (failures.length > 0 && exitOnError)
+        throw new ServableError("load_failed", failures.map((failure) => failure.replace(/;\s*$/, "")).join(";\n"));
     } catch (thrown) {
       await this.stop(0);
       throw thrown;
@@ -118,6 +119,16 @@ export class ModelRepositoryServer implements ModelPlane {
     await Promise.all((models ?? []).map((entry) => entry.close(graceMs)));
     await this.#polling;
     this.#phase = "stopped";
+  }
+
+  /**
+   * Versions in which something runs; after {@link stop} that is what was given up and goes on. Where it is native code in a thread, a process that exits in the
+   * middle of it is aborted.
+   */
+  running(): readonly { readonly name: string; readonly version: string; readonly placement: string }[] {
+    const versions = [...this.#entries.values()].flatMap((entry) => entry.versions);
+    const busy = versions.filter(({ running }) => running.count > 0);
+    return busy.map(({ name, version, running: { placement } }) => ({ name, version, placement }));
   }
 
   live(): boolean {
@@ -275,7 +286,7 @@ export class ModelRepositoryServer implements ModelPlane {
   /** @returns why models did not load */
   async #loadAll(names: readonly string[], isPoll = false): Promise<readonly string[]> {
     const results = await Promise.allSettled(names.map((name) => this.#load(name, {}, isPoll)));
-    return results.flatMap((result) => (result.status === "rejected" ? reasonOf(result.reason) : []));
+    return results.flatMap((result) => (result.status === "rejected" ? wholeReasonOf(result.reason) : []));
   }
 
   /** @throws InferenceError */
@@ -355,6 +366,12 @@ export class ModelRepositoryServer implements ModelPlane {
   #surroundings(): EntrySurroundings {
     return { loads: this.#loads, log: this.#log, graceMs: this.#options.deadlineMs };
   }
+}
+
+/** With what is wrong with a configuration, which clients are not told. */
+function wholeReasonOf(thrown: unknown): string {
+  const cause = thrown instanceof InferenceError ? thrown.cause : undefined;
+  return cause === undefined ? reasonOf(thrown) : `${reasonOf(thrown)}: ${reasonOf(cause)}`;
 }
 
 function unsupportedRepository(): InferenceError {

@@ -130,6 +130,10 @@ export class ModelVersion implements ServedVersion, VersionWork {
     return this.#engine.ready;
   }
 
+  get running(): ServedVersion["running"] {
+    return this.#engine.running;
+  }
+
   get pending(): number {
     return this.#queue.waiting;
   }

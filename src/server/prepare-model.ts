@@ -130,7 +130,10 @@ function readConfig({ folder, configJson, options }: Preparation): ModelConfig {
   if (configJson !== undefined) return modelConfigFromJson(configJson);
   if (folder.configText !== undefined) return parseModelConfig(folder.configText);
   if (options.autoComplete) return {};
-  throw new ServableError("load_failed", `model '${folder.name}' has no config.pbtxt, and configurations are not completed`);
+  throw new ServableError(
+    "load_failed",
+    `model '${folder.name}' has no config.pbtxt, and nothing is to be taken from the model itself (auto-complete is off)`,
+  );
 }
 
 /** What is in a version; a version that is gone by now fails when it is loaded. */

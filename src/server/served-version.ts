@@ -6,6 +6,8 @@ export interface ServedVersion extends ServedModel {
   readonly statistics: VersionStatistics;
   /** Whether it takes requests. */
   readonly ready: boolean;
+  /** What runs in it, and in which placement: after its stop, what nobody waits for any more. */
+  readonly running: { readonly count: number; readonly placement: string };
   /** Requests that wait for their turn. */
   readonly pending: number;
   /** Whether its responses are kept. */

@@ -41,6 +41,11 @@ export class VersionEngine {
     return this.#engine.status().ready;
   }
 
+  get running(): { readonly count: number; readonly placement: string } {
+    const service = this.#engine.status().services[serviceName];
+    return { count: service?.running ?? 0, placement: service?.placement ?? "inline" };
+  }
+
   async start(): Promise<void> {
     try {
       await this.#engine.start();

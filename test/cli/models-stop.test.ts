@@ -2,14 +2,14 @@
  * What a client takes for accepted when a model server is asked to end is answered. The server's process is stopped meanwhile, so that what the system has
  * taken and the process has not seen yet, the request to end last of all, is the same in every run.
  */
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import * as messages from "../../src/protocol/grpc/generated/messages.js";
 import { frameOf, openSession, type ByteCall } from "../support/grpc-bytes.ts";
 import { identityModel } from "../support/onnx-writer.ts";
 import { openRaw, type RawConnection } from "../support/serving.ts";
-import { Server, makeFolder, removeFolder, unseen } from "./support.ts";
+import { Server, makeFolder, post, removeFolder, unseen, untilExists } from "./support.ts";
 
 const count = 16;
 let folder: string;
@@ -129,6 +129,68 @@ test("a client that says nothing more does not hold up the end", async () => {
   await askToEnd();
   expect(await server.exited).toBe(0);
   expect(await statuses(open)).toEqual(all("none"));
+});
+
+describe("what is in the middle of a run", () => {
+  beforeAll(async () => {
+    await mkdir(join(folder, "sleepy", "sleep", "1"), { recursive: true });
+    await writeFile(
+      join(folder, "sleepy", "sleep", "1", "model.ts"),
+      `import { writeFileSync } from "node:fs";
+      import { setTimeout as pause } from "node:timers/promises";
+      import { defineModel } from "servable/server";
+      const x = { dataType: "INT32", dims: [1] } as const;
+      export default defineModel({
+        inputs: { x },
+        outputs: { x },
+        async run({ x }) {
+          writeFileSync(${JSON.stringify(join(folder, "begun"))}, "");
+          await pause(x.data[0]);
+          return { x };
+        },
+      });`,
+    );
+  });
+
+  /** Has a server end, with that much time, while a request of that length runs. */
+  async function endDuring(flags: readonly string[], runMs: number): Promise<{ readonly status: number; readonly endMs: number }> {
+    await rm(join(folder, "begun"), { force: true });
+    server = new Server([
+      "models",
+      "--model-repository",
+      join(folder, "sleepy"),
+      "--http-port=0",
+      "--allow-grpc=0",
+      "--allow-metrics=off",
+      ...flags,
+    ]);
+    await server.until(() => server.log.some(({ msg }) => String(msg).startsWith("Started HTTPService")));
+    const url = String(server.log.find(({ msg }) => String(msg).startsWith("Started HTTPService"))?.url);
+    const answer = post(`${url}/v2/models/sleep/infer`, { inputs: [{ name: "x", datatype: "INT32", shape: [1], data: [runMs] }] });
+    await untilExists(join(folder, "begun"), server);
+    const since = performance.now();
+    server.child.kill("SIGTERM");
+    const { status } = await answer;
+    await server.exited;
+    return { status, endMs: performance.now() - since };
+  }
+
+  test("has --exit-timeout-secs to end", async () => {
+    const { status, endMs } = await endDuring(["--exit-timeout-secs=20"], 1_500);
+    expect([status, await server.exited]).toEqual([200, 0]);
+    expect(endMs).toBeLessThan(15_000);
+  });
+
+  test.each([
+    ["--exit-timeout-secs=1", 1_000],
+    ["--exit-timeout-secs=0", 0],
+  ])("is left behind after %s", async (flag, leastMs) => {
+    const { status, endMs } = await endDuring([flag], 600_000);
+    expect([status, await server.exited]).toEqual([503, "SIGKILL"]);
+    expect(server.log.at(-1)).toMatchObject({ services: ["sleep"], msg: "requests still ran when the grace time was over" });
+    expect(endMs).toBeGreaterThanOrEqual(leastMs);
+    expect(endMs).toBeLessThan(leastMs + 8_000);
+  });
 });
 
 const path = "/inference.GRPCInferenceService/ModelInfer";

@@ -1,4 +1,4 @@
-import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -155,6 +155,72 @@ describe("servable models", () => {
     expect((await post(`http://${http}/v2/models/cut/infer`, request)).status).not.toBe(200);
   });
 
+  test.each([
+    ["--strict-readiness=true", 400],
+    ["--strict-readiness=false", 200],
+  ])("%s: whether it is ready without a model that did not load", async (flag, status) => {
+    server = new Server(["models", "--model-repository", broken, "--exit-on-error=false", flag, ...anyPorts]);
+    const http = await startedAt("Started HTTPService at");
+    expect((await fetch(`http://${http}/v2/health/ready`)).status).toBe(status);
+    expect((await fetch(`http://${http}/v2/models/cut/ready`)).status).not.toBe(200);
+    expect((await fetch(`http://${http}/v2/models/echo/ready`)).status).toBe(200);
+  });
+
+  test("with --disable-auto-complete-config a model has to say all of itself", async () => {
+    const models = join(folder, "written");
+    const input = `input { name: "x" data_type: TYPE_FP32 dims: 2 }`;
+    const output = `output { name: "y" data_type: TYPE_FP32 dims: 2 }`;
+    const texts = {
+      bare: undefined,
+      "no-input": `max_batch_size: 4 ${output}`,
+      "no-output": `max_batch_size: 4 ${input}`,
+      "no-type": `max_batch_size: 4 input { name: "x" dims: 2 } ${output}`,
+      "no-dims": `max_batch_size: 4 input { name: "x" data_type: TYPE_FP32 } ${output}`,
+      "no-batch-size": `${input} ${output}`,
+      whole: `max_batch_size: 4 ${input} ${output}`,
+    };
+    for (const [name, text] of Object.entries(texts)) {
+      await mkdir(join(models, name, "1"), { recursive: true });
+      await copyFile(join(good, "echo", "1", "model.onnx"), join(models, name, "1", "model.onnx"));
+      if (text !== undefined) await writeFile(join(models, name, "config.pbtxt"), `backend: "onnxruntime" ${text}`);
+    }
+    const flags = ["models", "--model-repository", models, "--disable-auto-complete-config", ...anyPorts];
+    const { code, stderr } = await runCli(flags);
+    expect(code).toBe(1);
+    for (const said of [
+      /: failed to load 'bare', failed to poll from model repository: model 'bare' has no config\.pbtxt, and nothing is to be taken from the model itself/,
+      /; failed to load 'no-dims', failed to poll from model repository: The configuration of model 'no-dims' is wrong: input\[0\]\.dims: at least one dimension/,
+      /; failed to load 'no-type', failed to poll from model repository: The configuration of model 'no-type' is wrong: input\[0\]\.data_type: it must be given/,
+      /'no-batch-size': version 1 is at UNAVAILABLE state: .* input\[0\]\.dims: it is \[2\], and the model's is \[-1, 2\]/,
+      /'no-input': version 1 is at UNAVAILABLE state: The configuration of model 'no-input' is wrong: input: the model has an input 'x', which is not configured/,
+      /'no-output': version 1 is at UNAVAILABLE state: The configuration of model 'no-output' is wrong: output: none is configured, and the model has y/,
+    ]) {
+      expect(stderr).toMatch(said);
+    }
+    expect(stderr).not.toContain("'whole'");
+    server = new Server([...flags, "--exit-on-error=false"]);
+    const http = await startedAt("Started HTTPService at");
+    expect((await post(`http://${http}/v2/models/whole/infer`, request)).status).toBe(200);
+  });
+
+  test("with --model-control-mode poll a new version is there after --repository-poll-secs", async () => {
+    const models = join(folder, "polled");
+    await cp(join(good, "echo", "1"), join(models, "echo", "1"), { recursive: true });
+    const flags = ["--model-control-mode", "poll", "--repository-poll-secs", "1"];
+    server = new Server(["models", `--model-repository=${models}`, ...flags, ...anyPorts]);
+    const http = await startedAt("Started HTTPService at");
+    const asked = async () => (await post(`http://${http}/v2/models/echo/infer`, request)).body as { readonly model_version?: string };
+    expect((await asked()).model_version).toBe("1");
+    await cp(join(good, "echo", "1"), join(models, "echo", "2"), { recursive: true });
+    const since = performance.now();
+    await server.until(async () => (await asked()).model_version === "2");
+    // A second, and the time for loading it.
+    expect(performance.now() - since).toBeLessThan(10_000);
+    await rm(join(models, "echo"), { recursive: true });
+    await server.until(async () => (await asked()).model_version === undefined);
+    expect((await fetch(`http://${http}/v2/health/ready`)).status).toBe(200);
+  });
+
   test("explicit control loads what it is told, then and later", async () => {
     server = new Server(["models", "--model-repository", good, "--model-control-mode", "explicit", ...anyPorts]);
     const http = await startedAt("Started HTTPService at");
@@ -203,6 +269,12 @@ describe("flags that are wrong", () => {
     [[], /Say which models to serve: --model-repository <path>/],
     [["--model-repository", "x", "--load-model", "m"], /--load-model needs --model-control-mode explicit/],
     [["--model-repository", "x", "--exit-on-error=maybe"], /It must be true or false/],
+    [
+      ["--model-repository", "x", "--strict-readiness", "yes"],
+      /'--strict-readiness <boolean>' argument 'yes' is invalid. It must be true or false/,
+    ],
+    [["--model-repository", "x", "--repository-poll-secs=0"], /'--repository-poll-secs <number>' argument '0' is invalid/],
+    [["--model-repository", "x", "--exit-timeout-secs", "soon"], /'--exit-timeout-secs <number>' argument 'soon' is invalid/],
     [["--model-repository", "x", "--http-port", "70000"], /whole number from 0 to 65535/],
     [["--model-repository", "x", "--model-control-mode=sometimes"], /Allowed choices are none, poll, explicit/],
     [["--model-repository", "x", "--allow-client-shm=true"], /shares no memory/],

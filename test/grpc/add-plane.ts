@@ -49,7 +49,7 @@ const runs: Record<string, Run> = {
   // Sleeps for as many milliseconds as its first input says, and answers with them.
   async *sleep(request, signal) {
     const outputs = outputsOf(request);
-    await Promise.race([pause(Number(outputs[0]?.data[0])), until(signal)]);
+    await Promise.race([pause(Number(outputs[0]?.data[0] ?? 0)), until(signal)]);
     yield outputs;
   },
 };

@@ -92,7 +92,9 @@ describe("at the start", () => {
 
   test("it is not where that is off, and the start fails with everything unloaded", async () => {
     await using served = await openRepository({ ...plain, "bare/1/model.onnx": times(2) }, { autoComplete: false });
-    expect((await failureOf(served.server.start())).message).toBe("failed to load 'bare', failed to poll from model repository");
+    expect((await failureOf(served.server.start())).message).toBe(
+      "failed to load 'bare', failed to poll from model repository: model 'bare' has no config.pbtxt, and nothing is to be taken from the model itself (auto-complete is off)",
+    );
     expect(served.server.live()).toBe(false);
     expect(served.lines.some(({ fields }) => String(fields.err).includes("has no config.pbtxt"))).toBe(true);
   });

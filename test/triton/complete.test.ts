@@ -90,7 +90,10 @@ describe("a configuration without inputs or outputs", () => {
   test("nothing is filled where that is switched off", () => {
     const { config, problems } = complete("", batchable, { autoComplete: false });
     expect(config).toEqual({});
-    expect(problems).toEqual(["input: the model has an input 'x', which is not configured"]);
+    expect(problems).toEqual([
+      "input: the model has an input 'x', which is not configured",
+      "output: none is configured, and the model has y, z",
+    ]);
   });
 });
 

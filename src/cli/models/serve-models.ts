@@ -21,7 +21,7 @@ export async function serveModels(plan: ModelsPlan): Promise<void> {
   boundYoungMemory(() => isNativeOnly(server));
   const lifecycle = new Lifecycle(log, plan.graceMs);
   lifecycle.followNpm();
-  lifecycle.manage({ status: undefined, stop: () => stop(plan.graceMs, server, fronts) });
+  lifecycle.manage({ running: () => server.running(), stop: () => stop(plan.graceMs, server, fronts) });
   if (plan.withoutEffect.length > 0) log.info({ flags: plan.withoutEffect }, "these flags have no effect here");
   try {
     await server.start();

@@ -7,7 +7,7 @@ const enoughBytes = 16 * 1024 * 1024;
 const everyMs = 1_000;
 
 /**
- * Keeps young memory from growing past 16 MiB; V8 would let it have 32, which a model server fills without being any faster. Nothing tells one thread so
+ * Keeps young memory from growing past 16 MiB; V8 would let it have 32, or 64 from Node 24 on, which a model server fills without being any faster. Nothing tells one thread so
  * after its start, and so the factor by which V8 lets it grow is changed, which is the whole process's: only while no model has JavaScript of its own, whose
  * threads may need more than they have. Somebody who sizes young memory is left alone.
  *

@@ -57,6 +57,8 @@ interface ModelPlaces {
   leastBusy(): (ModelWorker & { readonly specs: ModelSpecs }) | undefined;
   /** All that are ready. */
   workers(): readonly ModelWorker[];
+  /** What runs in all of them. */
+  readonly inFlight: number;
   status(): PlacementStatus;
   stop(): Promise<void>;
 }
@@ -119,6 +121,11 @@ export class InferencePlacement implements ServicePlacement {
   call(value: unknown, context: CallContext): CallResult<unknown> {
     if (this.#stages.call !== undefined) return this.#stages.call(value, context);
     throw new ServableError("unsupported", "A service whose stages run on threads of their own takes bytes only.");
+  }
+
+  get inWorkers(): number {
+    // A call may be in a worker with its stages and, for that, in one with the model.
+    return Math.max(this.#places.inFlight, this.#stages.inWorkers);
   }
 
   status(): PlacementStatus {

@@ -21,6 +21,7 @@ export interface InlinePlacementOptions {
 
 /** Runs a service on the thread that asks: no hop, and no protection from a service that computes for long. */
 export class InlinePlacement implements ServicePlacement {
+  readonly inWorkers: number = 0;
   readonly #definition: AnyServiceDefinition;
   readonly #log: Logger;
   /** Whether the service asked to be here, and so may block this thread. Of one with a model of its own that is the model's to do. */

@@ -76,6 +76,10 @@ export class LocalModel {
     return this.#model === undefined ? [] : [this];
   }
 
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
   status(): PlacementStatus {
     const ready = this.#model === undefined ? 0 : 1;
     return { placement: "inline", ready, total: 1, reason: ready === 0 ? "not set up" : undefined };

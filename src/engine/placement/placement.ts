@@ -27,6 +27,8 @@ export interface ServicePlacement {
   /** Runs a value as it is, past handlers and schemas; only where the service's own stages run on this thread. */
   call?(value: unknown, context: CallContext): CallResult<unknown>;
   status(): PlacementStatus;
+  /** How many runs there are in workers, those included that nobody waits for any more. */
+  readonly inWorkers: number;
   /** Closes every instance; called when nothing runs any more, or when what runs can't be waited for. */
   stop(): Promise<void>;
 }

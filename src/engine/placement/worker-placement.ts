@@ -59,6 +59,10 @@ export class WorkerPlacement implements ServicePlacement {
     return this.#pool.next(context).then((ready) => ready.call(request, context));
   }
 
+  get inWorkers(): number {
+    return this.#pool.inFlight;
+  }
+
   status(): PlacementStatus {
     return this.#pool.status();
   }

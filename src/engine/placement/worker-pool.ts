@@ -96,6 +96,11 @@ export class WorkerPool<W extends PoolWorker> {
     return count;
   }
 
+  /** What runs in all of them. */
+  get inFlight(): number {
+    return this.#slots.reduce((sum, { worker }) => sum + (worker?.inFlight ?? 0), 0);
+  }
+
   status(): PlacementStatus {
     const missing = this.#slots.filter(({ worker }) => worker === undefined);
     const [first] = missing;

@@ -20,8 +20,11 @@ export function toOnnx(runtime: OnnxRuntime, name: string, tensor: Tensor): Onnx
       `The input '${name}' is ${dataType}, which onnxruntime-node cannot pass. Use a model that takes FP16 or FP32.`,
     );
   }
+  const data = ownMemory(tensor.data);
   // The array fits the data type, of which it is typed as one: a Tensor has checked that.
-  return new runtime.Tensor(onnxTypeOf(dataType), ownMemory(tensor.data) as Float32Array, shape);
+  const made = new runtime.Tensor(onnxTypeOf(dataType), data as Float32Array, shape);
+  // Where JavaScript has a Float16Array, it becomes one, and onnxruntime-node takes those for empty (microsoft/onnxruntime#32323).
+  return dataType === "FP16" ? Object.defineProperty(made, "data", { value: data }) : made;
 }
 
 /** onnxruntime's tensor as one of ours, on the same memory. */

@@ -1,11 +1,11 @@
 /** Imports a model that is written in TypeScript, in a worker. */
-import { register } from "node:module";
+import * as nodeModule from "node:module";
 import { basename } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ServableError } from "../../errors.ts";
 import { importFile } from "../../service/loader.ts";
 import { registerTypeScript } from "../../service/typescript.ts";
-import type { ResolveData } from "./typescript-resolve.ts";
+import { resolveSync, type ResolveData, type ResolveHookSync } from "./typescript-resolve.ts";
 import { checkModel, type TypeScriptModel } from "./typescript.ts";
 
 /**
@@ -18,8 +18,7 @@ export async function importModel(file: string, folder: string): Promise<TypeScr
   const shown = basename(file);
   // Hooks that come later are asked first, and so see what those for TypeScript find.
   if (/\.[cm]?tsx?$/.test(file)) await registerTypeScript();
-  const data: ResolveData = { folder: pathToFileURL(`${folder}/`).href, own: import.meta.url };
-  register(new URL("./typescript-resolve.js", import.meta.url), { data });
+  registerResolve({ folder: pathToFileURL(`${folder}/`).href, own: import.meta.url });
   const exports = await importFile(pathToFileURL(file).href, shown);
   const model = defaultOf(exports.default) ?? exports.model;
   if (model === undefined) {
@@ -34,6 +33,15 @@ export async function importModel(file: string, folder: string): Promise<TypeScr
     throw new ServableError("load_failed", `the export of ${shown}: ${thrown.message}`, { cause: thrown });
   }
   return model;
+}
+
+/** From Node 22.15 on; what is registered with it is asked before whatever `register` knows. tsx goes by it, too, and would come first otherwise. */
+type RegisterHooks = (hooks: { readonly resolve: ResolveHookSync }) => unknown;
+
+function registerResolve(data: ResolveData): void {
+  const { registerHooks } = nodeModule as { readonly registerHooks?: RegisterHooks };
+  if (registerHooks === undefined) nodeModule.register(new URL("./typescript-resolve.js", import.meta.url), { data });
+  else registerHooks({ resolve: resolveSync(data) });
 }
 
 /** Of CommonJS that was compiled, the default export is a member of the module's. */

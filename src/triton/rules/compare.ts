@@ -47,8 +47,14 @@ function compareInputs(config: ModelConfig, model: ModelTensors, problems: Probl
 }
 
 function compareOutputs(config: ModelConfig, model: ModelTensors, problems: Problems): void {
+  const { output = [] } = config;
   const own = new Map(model.outputs.map((tensor) => [tensor.name, tensor]));
-  config.output?.forEach((tensor, index) => {
+  const states = new Set(config.sequenceBatching?.state?.map(({ outputName = "" }) => outputName));
+  const forClients = [...own.keys()].filter((name) => !states.has(name));
+  // Some may be left out; with none at all nobody would get an answer.
+  if (output.length === 0 && forClients.length > 0)
+    problems.add(["output"], `none is configured, and the model has ${forClients.join(", ")}`);
+  output.forEach((tensor, index) => {
     const place = problems.at("output", index);
     const { name = "" } = tensor;
     const found = own.get(name);
