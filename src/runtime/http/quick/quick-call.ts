@@ -1,11 +1,25 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { whenEnded } from "../answer-end.ts";
-import type { QuickConnection } from "./quick-connection.ts";
 import type { RequestHead, WholeRequest } from "./whole-request.ts";
 
 /** The body of an answer; parts are sent one after another, uncopied. */
 export type QuickBody = string | Uint8Array | readonly Uint8Array[];
+
+/** The connection of a call. */
+export interface CallConnection {
+  readonly socket: Socket;
+  /**
+   * Answers the request at hand.
+   *
+   * @param head - names and values in turn
+   * @param last - the connection is closed behind it
+   * @throws Error for a value that no header can carry
+   */
+  send(status: number, head: readonly string[], body: QuickBody, last: boolean): void;
+  /** Makes the connection Node's, which reads the request at hand once more. */
+  handOver(): void;
+}
 
 /** Node's own two for a request. */
 export type NodeAnswering = (message: IncomingMessage, response: ServerResponse) => void;
@@ -15,12 +29,12 @@ export class QuickCall {
   readonly head: RequestHead;
   readonly body: Uint8Array;
   readonly socket: Socket;
-  #connection: QuickConnection | undefined;
+  #connection: CallConnection | undefined;
   #node: { readonly message: IncomingMessage; readonly response: ServerResponse } | undefined;
   #onNode: NodeAnswering | undefined;
   #onGone: (() => void) | undefined;
 
-  constructor(connection: QuickConnection, { head, body }: WholeRequest) {
+  constructor(connection: CallConnection, { head, body }: WholeRequest) {
     this.head = head;
     this.body = body;
     this.socket = connection.socket;
@@ -37,7 +51,7 @@ export class QuickCall {
     return this.#connection !== undefined;
   }
 
-  /** Answers it on its connection; see {@link QuickConnection.send}. */
+  /** Answers it on its connection; see {@link CallConnection.send}. */
   send(status: number, head: readonly string[], body: QuickBody, last: boolean): void {
     this.#onGone = undefined;
     this.#connection?.send(status, head, body, last);

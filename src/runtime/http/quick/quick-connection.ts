@@ -1,6 +1,6 @@
 import { STATUS_CODES, validateHeaderValue } from "node:http";
 import type { Socket } from "node:net";
-import { QuickCall, type QuickBody } from "./quick-call.ts";
+import { QuickCall, type CallConnection, type QuickBody } from "./quick-call.ts";
 import { WholeRequestReader } from "./whole-request.ts";
 
 /** What connections need of the lane that they belong to. */
@@ -24,7 +24,7 @@ export interface QuickHost {
 }
 
 /** A connection on which requests come whole, and one after another. With the first one that does not it becomes Node's, and stays that. */
-export class QuickConnection {
+export class QuickConnection implements CallConnection {
   readonly socket: Socket;
   /** When something last happened on it, in its host's seconds. */
   activeAt: number;
@@ -52,13 +52,6 @@ export class QuickConnection {
     return this.#isNew;
   }
 
-  /**
-   * Answers the request at hand.
-   *
-   * @param head - names and values in turn
-   * @param last - the connection is closed behind it
-   * @throws Error for a value that no header can carry
-   */
   send(status: number, head: readonly string[], body: QuickBody, last: boolean): void {
     const { socket } = this;
     const host = this.#host;
