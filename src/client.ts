@@ -9,6 +9,8 @@ export type {
   InferOptions,
   InferResult,
   LoadOptions,
+  IndexOptions,
+  UnloadOptions,
   ModelCallOptions,
   SequenceOptions,
 } from "./client/open-inference/inference-client.ts";

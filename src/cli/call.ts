@@ -75,17 +75,17 @@ async function call(name: string, json: string | undefined, flags: CallFlags): P
   try {
     for await (const item of method(input)) await output.write(await encode(item, mediaType, flags.pretty === true), isBinary(item));
   } catch (thrown) {
-    throw withHint(thrown, url, flags);
+    throw withHint(thrown, flags);
   } finally {
     await output.close();
   }
 }
 
 /** Where nobody listens, what to do about it. */
-function withHint(thrown: unknown, url: string, flags: CallFlags): unknown {
+function withHint(thrown: unknown, flags: CallFlags): unknown {
   if (!ServableError.isInstance(thrown) || thrown.code !== "unavailable" || !thrown.message.includes("ECONNREFUSED")) return thrown;
-  const other = flags.url === undefined ? "or say with --url where it runs" : "or another --url";
-  const message = `${thrown.message}. Nothing serves at ${url}: start it (servable serve ./service.ts), ${other}.`;
+  const other = flags.url === undefined ? "or say with --url where it runs" : "or give another --url";
+  const message = `${thrown.message} To serve there: servable serve ./service.ts; ${other}.`;
   return new ServableError(thrown.code, message, { cause: thrown, requestId: thrown.requestId });
 }
 

@@ -1,8 +1,13 @@
 import { ServableError, messageOf } from "../errors.ts";
 
+/** What to do about a connection that is refused. */
+export const nobodyListens = "Nothing listens there: start the server, or check the port.";
+
 /** The error for a connection that was not made, or broke. `what` says which, and the reason is put behind it. */
 export function networkFailure(thrown: unknown, what: string, requestId?: string): ServableError {
-  return new ServableError("unavailable", `${what}: ${reasonOf(thrown)}`, { cause: thrown, requestId });
+  const reason = reasonOf(thrown);
+  const advice = reason.includes("ECONNREFUSED") ? `. ${nobodyListens}` : "";
+  return new ServableError("unavailable", `${what}: ${reason}${advice}`, { cause: thrown, requestId });
 }
 
 /** The deepest reason there is: fetch says only "fetch failed", and what it was lies in the cause. */

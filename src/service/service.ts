@@ -1,3 +1,4 @@
+import { ServableError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
 import type { Gather } from "./batcher.ts";
 import type { Logger } from "./logger.ts";
@@ -70,6 +71,15 @@ export abstract class Service<I = unknown, O = unknown> {
   static {
     // Recognises services of another installed copy of this package, where `instanceof` fails.
     Object.defineProperty(this.prototype, marker, { value: true });
+  }
+
+  constructor() {
+    // Plain JavaScript knows no abstract classes.
+    if (new.target === Service)
+      throw new ServableError(
+        "invalid_config",
+        "Service itself answers nothing: extend it by a class with a method `call`, or use defineService.",
+      );
   }
 
   /** Answers one request. */

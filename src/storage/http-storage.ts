@@ -1,9 +1,18 @@
 import type { IncomingMessage } from "node:http";
 import { ServableError } from "../errors.ts";
+import { refuseUnknownKeys } from "../known-keys.ts";
 import type { KeysOf } from "../known-keys.ts";
 import { networkFailure, sendRequest } from "./http-request.ts";
 import { withRetries } from "./retry.ts";
-import type { ArtifactSource, ReadOptions, Storage, StoredContent, WriteOptions } from "./storage.ts";
+import {
+  readKeys,
+  writeKeys,
+  type ArtifactSource,
+  type ReadOptions,
+  type Storage,
+  type StoredContent,
+  type WriteOptions,
+} from "./storage.ts";
 import { checkArtifactName, publicUri } from "./uri.ts";
 
 /** How an HTTP server is spoken to. */
@@ -56,7 +65,9 @@ export class HttpStorage implements Storage {
     return this.#url(name).href;
   }
 
-  async read(name?: string, { offset = 0, version, signal }: ReadOptions = {}): Promise<StoredContent> {
+  async read(name?: string, options: ReadOptions = {}): Promise<StoredContent> {
+    refuseUnknownKeys(options, readKeys, "A read");
+    const { offset = 0, version, signal } = options;
     const url = this.#url(name);
     const headers = {
       ...this.#headers,
@@ -90,7 +101,9 @@ export class HttpStorage implements Storage {
     };
   }
 
-  async write(name: string, source: ArtifactSource, { signal, onProgress }: WriteOptions = {}): Promise<void> {
+  async write(name: string, source: ArtifactSource, options: WriteOptions = {}): Promise<void> {
+    refuseUnknownKeys(options, writeKeys, "A write");
+    const { signal, onProgress } = options;
     const url = this.#url(checkArtifactName(name));
     await withRetries({ retries: this.#retries, signal }, async () => {
       const headers = { "content-type": "application/octet-stream", ...this.#headers, "content-length": String(source.bytes) };

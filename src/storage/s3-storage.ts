@@ -1,9 +1,18 @@
 import type { Readable } from "node:stream";
 import { ServableError } from "../errors.ts";
+import { refuseUnknownKeys } from "../known-keys.ts";
 import { connectS3, s3Failure, statusOf, type S3Access } from "./s3-client.ts";
 import type { S3StorageOptions } from "./s3-options.ts";
 import { uploadToS3, type S3Target } from "./s3-upload.ts";
-import type { ArtifactSource, ReadOptions, Storage, StoredContent, WriteOptions } from "./storage.ts";
+import {
+  readKeys,
+  writeKeys,
+  type ArtifactSource,
+  type ReadOptions,
+  type Storage,
+  type StoredContent,
+  type WriteOptions,
+} from "./storage.ts";
 import { checkArtifactName } from "./uri.ts";
 
 const defaultPartBytes = 16 * 1024 * 1024;
@@ -28,7 +37,9 @@ export class S3Storage implements Storage {
     return `s3://${this.#bucket}/${this.#key(name)}`;
   }
 
-  async read(name?: string, { offset = 0, version, signal }: ReadOptions = {}): Promise<StoredContent> {
+  async read(name?: string, options: ReadOptions = {}): Promise<StoredContent> {
+    refuseUnknownKeys(options, readKeys, "A read");
+    const { offset = 0, version, signal } = options;
     const { client, sdk } = await this.#connect();
     const uri = this.uriOf(name);
     const range = offset > 0 ? { Range: `bytes=${offset}-`, ...(version !== undefined && { IfMatch: version }) } : {};
@@ -57,6 +68,7 @@ export class S3Storage implements Storage {
   }
 
   async write(name: string, source: ArtifactSource, options: WriteOptions = {}): Promise<void> {
+    refuseUnknownKeys(options, writeKeys, "A write");
     const access = await this.#connect();
     try {
       await uploadToS3(access, this.#target(checkArtifactName(name)), source, this.#options.partBytes ?? defaultPartBytes, options);

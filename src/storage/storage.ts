@@ -1,5 +1,7 @@
 /** What can keep artifacts: a folder, an HTTP server, an S3-compatible store, or whatever a user brings. */
 
+import type { KeysOf } from "../known-keys.ts";
+
 /** What is to be written: a known number of bytes that can be read more than once, from any place on, since a write may have to try again. */
 export interface ArtifactSource {
   readonly bytes: number;
@@ -15,6 +17,9 @@ export interface ReadOptions {
   readonly version?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+
+/** The keys of {@link ReadOptions}. */
+export const readKeys: KeysOf<ReadOptions> = { offset: true, version: true, signal: true };
 
 /** What is read. */
 export interface StoredContent {
@@ -34,6 +39,9 @@ export interface WriteOptions {
   /** Bytes that were handed over so far; they go down when a write begins again. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
 }
+
+/** The keys of {@link WriteOptions}. */
+export const writeKeys: KeysOf<WriteOptions> = { signal: true, onProgress: true };
 
 /**
  * Where artifacts are. Names are relative paths with `/`; without a name it is the storage's own URI that is meant, so that one opened with an artifact's

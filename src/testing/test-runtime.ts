@@ -4,7 +4,7 @@ import type { CallOptions } from "../client/options.ts";
 import type { ServiceEntry } from "../engine/service-source.ts";
 import type { Observer } from "../engine/observer.ts";
 import { ServableError } from "../errors.ts";
-import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
+import { kindOf, refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 import { fetchHandler, type FetchHandler } from "../runtime/http/fetch-handler.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import {
@@ -14,7 +14,7 @@ import {
   type ServiceDefinition,
   type ServicePolicy,
 } from "../service/definition.ts";
-import { isServiceClass } from "../service/service.ts";
+import { isService, isServiceClass } from "../service/service.ts";
 
 /** A service, or several by name: what a module exports will do. */
 export type TestServices = AnyServiceDefinition | (new () => object) | Readonly<Record<string, unknown>>;
@@ -95,8 +95,11 @@ export async function callService<N extends string, T extends ClientTypes>(
   input: T["input"],
   options?: CallOptions,
 ): Promise<T["stream"] extends true ? T["output"][] : T["output"]> {
+  refuseOthers(definition);
   const runtime = createTestRuntime(definition);
   try {
+    // What stands in the way of a service is told here, not only in its log.
+    await runtime.start();
     const methods = runtime.client as Readonly<Record<string, (input: unknown, options?: CallOptions) => PromiseLike<unknown>>>;
     const result = await methods[definition.name]?.(input, options);
     return (isIterable(result) ? await collect(result) : result) as T["stream"] extends true ? T["output"][] : T["output"];
@@ -105,10 +108,22 @@ export async function callService<N extends string, T extends ClientTypes>(
   }
 }
 
+/** Plain JavaScript may give anything. */
+function refuseOthers(given: unknown): void {
+  if (given === undefined || isDefinition(given)) return;
+  const what = isServiceClass(given) ? "a class" : isService(given) ? "an instance" : kindOf(given);
+  const name = isServiceClass(given) ? given.name : isService(given) ? given.constructor.name : undefined;
+  const instead = name === undefined ? "" : `; call ${name} as a client does: createTestRuntime(${name}).client`;
+  throw new ServableError("invalid_argument", `callService takes what defineService gives, not ${what}${instead}.`);
+}
+
 function listOf(services: TestServices): ServiceEntry["service"][] {
   if (isDefinition(services)) return [services];
   if (isServiceClass(services)) return [services as new () => object];
   const given: unknown = services;
+  if (isService(given)) {
+    throw new ServableError("invalid_argument", `This is an instance of ${given.constructor.name}: give its class.`);
+  }
   if (typeof given !== "object" || given === null) {
     throw new ServableError("invalid_argument", "There is nothing to test: give a service, or several by name.");
   }

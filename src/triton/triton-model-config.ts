@@ -1,3 +1,5 @@
+import { ServableError } from "../errors.ts";
+import { kindOf } from "../known-keys.ts";
 import type { ModelConfig, ModelDynamicBatching, ModelInput, ModelOutput } from "./model-config.ts";
 import { parseModelConfig } from "./parse-pbtxt.ts";
 import { withConfigDefaults } from "./rules/defaults.ts";
@@ -44,6 +46,7 @@ export class TritonModelConfig extends ToProtobufText {
   /** @throws ServableError `invalid_config` that names every field that Triton would refuse. */
   constructor(options: TritonModelConfigOptions) {
     super();
+    checkOptions(options);
     const { inputs, outputs, dynamicBatching, ...rest } = options;
     const batching = dynamicBatching === true ? {} : dynamicBatching === false ? undefined : dynamicBatching;
     this.config = {
@@ -80,4 +83,16 @@ export class TritonModelConfig extends ToProtobufText {
     const { input: inputs, output: outputs, ...rest } = parseModelConfig(text);
     return new TritonModelConfig({ ...rest, inputs, outputs, name: rest.name ?? name ?? "model" });
   }
+}
+
+/** Plain JavaScript may give anything; which fields there are is checked where they are written. */
+function checkOptions(options: unknown): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new ServableError(
+      "invalid_config",
+      `TritonModelConfig takes an object with options, such as { name: "mlp", backend: "onnxruntime" }, not ${kindOf(options)}.`,
+    );
+  }
+  if (!("name" in options) || options.name === undefined)
+    throw new ServableError("invalid_config", "TritonModelConfig needs the option 'name'.");
 }

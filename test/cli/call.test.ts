@@ -78,7 +78,7 @@ describe("servable call says in one line what went wrong", () => {
     [
       "nobody there",
       ["double", "--url", "http://127.0.0.1:2/"],
-      /^servable: unavailable: Could not reach http:\/\/127\.0\.0\.1:2: .*start it \(servable serve .*--url\.$/m,
+      /^servable: unavailable: Could not reach http:\/\/127\.0\.0\.1:2: connect ECONNREFUSED 127\.0\.0\.1:2\. Nothing listens there: start the server, or check the port\. To serve there: servable serve \.\/service\.ts; or give another --url\.$/m,
       1,
     ],
     ["no JSON", ["double", "{x:1}"], /^servable: The input is not JSON: .*Quote it for your shell/, 2],

@@ -112,7 +112,9 @@ describe("a connection that fails", () => {
     await new Promise((resolve) => server.close(resolve));
     const error = await failureOf(`http://127.0.0.1:${port}/prefix`);
     expect(error.code).toBe("unavailable");
-    expect(error.message).toBe(`Could not reach http://127.0.0.1:${port}: connect ECONNREFUSED 127.0.0.1:${port}`);
+    expect(error.message).toBe(
+      `Could not reach http://127.0.0.1:${port}: connect ECONNREFUSED 127.0.0.1:${port}. Nothing listens there: start the server, or check the port.`,
+    );
     expect(error.cause).toBeInstanceOf(Error);
   });
 

@@ -160,8 +160,11 @@ const here = "http://127.0.0.1:1";
 const x = { name: "x", dataType: "FP32", shape: [1] } as const;
 const config = new TritonModelConfig({ name: "m", backend: "onnxruntime" });
 
+const empty = { bytes: 0, read: model };
+
 /** Those that are given no more than one word that there is not. */
-const others: readonly (readonly [what: string, make: (options: never) => unknown, rest: object, known: string])[] = [
+type Other = readonly [what: string, make: (options: never) => unknown, rest: object, known: string];
+const others: readonly Other[] = [
   ["JsonHandler", (options) => new JsonHandler(options), {}, "maxDepth"],
   ["MessagePackHandler", (options) => new MessagePackHandler(options), {}, "maxDepth"],
   ["TextHandler", (options) => new TextHandler(options), {}, "mediaTypes"],
@@ -204,6 +207,24 @@ const others: readonly (readonly [what: string, make: (options: never) => unknow
   ["An inference", (options) => new GrpcInferenceClient("grpc://127.0.0.1:1").infer("m", {}, options), {}, "sequence"],
   ["A load", (options) => new OpenInferenceClient(here).load("m", options), {}, "config"],
   ["A load", (options) => new GrpcInferenceClient("grpc://127.0.0.1:1").load("m", options), {}, "config"],
+  ...[new OpenInferenceClient(here), new GrpcInferenceClient("grpc://127.0.0.1:1")].flatMap((client): Other[] => [
+    ["A call of live", (options) => client.live(options), {}, "timeoutMs"],
+    ["A call of ready", (options) => client.ready(options), {}, "timeoutMs"],
+    ["A call of modelReady", (options) => client.modelReady("m", options), {}, "version"],
+    ["A call of serverMetadata", (options) => client.serverMetadata(options), {}, "timeoutMs"],
+    ["A call of modelMetadata", (options) => client.modelMetadata("m", options), {}, "version"],
+    ["A call of modelConfig", (options) => client.modelConfig("m", options), {}, "version"],
+    ["A call of statistics", (options) => client.statistics("m", options), {}, "version"],
+    ["A call of index", (options) => client.index(options), {}, "ready"],
+    ["An unload", (options) => client.unload("m", options), {}, "unloadDependents"],
+  ]),
+  ["A call of generate", (options) => new OpenInferenceClient(here).generate("m", {}, options), {}, "version"],
+  ["A call of generateStream", (options) => new OpenInferenceClient(here).generateStream("m", {}, options), {}, "version"],
+  ["A call of inferEach", (options) => new GrpcInferenceClient("grpc://127.0.0.1:1").inferEach("m", [], options), {}, "version"],
+  ...["./a", here, "s3://bucket/b"].flatMap((uri): Other[] => [
+    ["A read", (options) => openStorage(uri).read("a", options), {}, "offset"],
+    ["A write", (options) => openStorage(uri).write("a", empty, options), {}, "onProgress"],
+  ]),
 ];
 
 /** Whose are objects, and lists of them, beneath the options. */

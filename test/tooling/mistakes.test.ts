@@ -9,11 +9,12 @@ import {
   definePipeline,
   defineService,
 } from "servable";
-import { createClient } from "servable/client";
+import { OpenInferenceClient, createClient } from "servable/client";
+import { GrpcInferenceClient } from "servable/grpc";
 import { HttpRuntime, ModelHttpServer } from "servable/http";
 import { ModelRepositoryServer } from "servable/server";
-import { callService } from "servable/testing";
-import { TritonModelServer } from "servable/triton";
+import { callService, createTestRuntime } from "servable/testing";
+import { TritonModelConfig, TritonModelServer } from "servable/triton";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { keepLog } from "../support/serving.ts";
@@ -39,6 +40,14 @@ class Arrow extends Service {
 }
 
 const kinds = "zod 3.24, valibot 1.0 and arktype 2.0 or newer speak it.";
+const nobody = "Nothing listens there: start the server, or check the port.";
+const broken = defineService({
+  name,
+  call,
+  setup: () => {
+    throw new Error("no model");
+  },
+});
 const sources = "A service to run must be a definition, a class that extends Service, or a LoaderSpec";
 
 describe("the message says what was wrong, where, and what to do:", () => {
@@ -97,11 +106,45 @@ describe("the message says what was wrong, where, and what to do:", () => {
       () => defineService({ name, output: z.number(), call: any(() => undefined) }).call(1),
     ],
     ["There is nothing to test: give a service, or several by name.", () => callService(any(undefined), 1)],
+    [
+      "callService takes what defineService gives, not a class; call Constant as a client does: createTestRuntime(Constant).client.",
+      () => callService(any(Constant), 1),
+    ],
+    [
+      "callService takes what defineService gives, not an instance; call Constant as a client does: createTestRuntime(Constant).client.",
+      () => callService(any(new Constant()), 1),
+    ],
+    ["callService takes what defineService gives, not a function.", () => callService(any(call), 1)],
+    ["Service 'a' could not be set up: no model", () => callService(broken, 1)],
+    ["This is an instance of Constant: give its class.", () => createTestRuntime(any(new Constant()))],
+    [
+      "Service itself answers nothing: extend it by a class with a method `call`, or use defineService.",
+      () => (Reflect.construct(Service, []) as Constant).call(),
+    ],
+    [
+      'TritonModelConfig takes an object with options, such as { name: "mlp", backend: "onnxruntime" }, not undefined.',
+      () => new TritonModelConfig(any(undefined)),
+    ],
+    ['such as { name: "mlp", backend: "onnxruntime" }, not a string.', () => new TritonModelConfig(any("mlp"))],
+    ["TritonModelConfig needs the option 'name'.", () => new TritonModelConfig(any({ backend: "onnxruntime" }))],
+    [
+      `Could not reach http://127.0.0.1:2: connect ECONNREFUSED 127.0.0.1:2. ${nobody}`,
+      () => createClient<typeof echo>("http://127.0.0.1:2").echo(1),
+    ],
+    [
+      `Could not reach http://127.0.0.1:2: connect ECONNREFUSED 127.0.0.1:2. ${nobody}`,
+      () => new OpenInferenceClient("http://127.0.0.1:2").serverMetadata(),
+    ],
+    [nobody, () => new GrpcInferenceClient("grpc://127.0.0.1:2").serverMetadata({ retries: 0 })],
   ])("%s", async (message, make) => {
     await expect(Promise.resolve().then(make)).rejects.toMatchObject({
       name: "ServableError",
       message: expect.stringContaining(message) as unknown,
     });
+  });
+
+  test("a service is named once", async () => {
+    await expect(serve([Uncallable])).rejects.toThrow(/^Service 'uncallable': its class Uncallable has no method `call`\.$/);
   });
 
   test("a class whose call is a field is none of them", async () => {

@@ -1,4 +1,5 @@
 import { errorCodes, ServableError, messageOf, type ErrorCode } from "../../errors.ts";
+import { nobodyListens } from "../network-failure.ts";
 import { turnedAwayCode } from "../open-inference/failure.ts";
 
 /** What each of gRPC's statuses means here; all others are `internal`. */
@@ -29,7 +30,9 @@ export function grpcFailure(thrown: unknown, origin: string, requestId: string |
   const { code: status, details } = thrown;
   const own = errorCodes.find((code) => code === String(thrown.metadata?.get("servable-code")[0]));
   const code = own ?? (status === unavailable ? turnedAwayCode(details) : undefined) ?? codes[status] ?? "internal";
-  return new ServableError(code, details, { requestId, cause: thrown, details: { status } });
+  const isNobody = status === unavailable && details.includes("ECONNREFUSED");
+  const message = isNobody ? `Could not reach ${origin}: ${details}. ${nobodyListens}` : details;
+  return new ServableError(code, message, { requestId, cause: thrown, details: { status } });
 }
 
 /** A failure that came as a reply of a stream, which tells no status. */

@@ -12,15 +12,20 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { closable } from "../closable.ts";
 import { inferResult, outgoingInfer, type AnyInputs } from "../open-inference/infer-call.ts";
 import {
+  indexKeys,
   loadKeys,
+  modelCallKeys,
+  unloadKeys,
+  type IndexOptions,
   type InferenceClient,
   type InferOptions,
   type InferResult,
   type LoadOptions,
   type ModelCallOptions,
+  type UnloadOptions,
 } from "../open-inference/inference-client.ts";
 import type { AnyModels, ClassifiedOutputs, ModelInputs, ModelMap, ModelOutputs, OutputName } from "../open-inference/model-types.ts";
-import type { CallOptions } from "../options.ts";
+import { callKeys, type CallOptions } from "../options.ts";
 import { Connection } from "./connection.ts";
 import { inferStream } from "./infer-stream.ts";
 import { methods } from "./methods.ts";
@@ -72,14 +77,17 @@ export class GrpcInferenceClient<Models extends ModelMap<Models> = AnyModels> im
   }
 
   async live(options: CallOptions = {}): Promise<boolean> {
+    refuseUnknownKeys(options, callKeys, "A call of live");
     return this.#health(async () => (await this.#connection.unary(methods.ServerLive, {}, { ...options, retries: 0 })).message.live);
   }
 
   async ready(options: CallOptions = {}): Promise<boolean> {
+    refuseUnknownKeys(options, callKeys, "A call of ready");
     return this.#health(async () => (await this.#connection.unary(methods.ServerReady, {}, { ...options, retries: 0 })).message.ready);
   }
 
   async modelReady(model: keyof Models & string, options: ModelCallOptions = {}): Promise<boolean> {
+    refuseUnknownKeys(options, modelCallKeys, "A call of modelReady");
     const request = { name: model, version: options.version ?? "" };
     return this.#health(
       async () => (await this.#connection.unary(methods.ModelReady, request, { ...options, retries: 0 })).message.ready,
@@ -88,26 +96,31 @@ export class GrpcInferenceClient<Models extends ModelMap<Models> = AnyModels> im
   }
 
   async serverMetadata(options: CallOptions = {}): Promise<ServerMetadata> {
+    refuseUnknownKeys(options, callKeys, "A call of serverMetadata");
     return readServerMetadata((await this.#connection.unary(methods.ServerMetadata, {}, options)).message);
   }
 
   async modelMetadata(model: keyof Models & string, options: ModelCallOptions = {}): Promise<ModelMetadata> {
+    refuseUnknownKeys(options, modelCallKeys, "A call of modelMetadata");
     const request = { name: model, version: options.version ?? "" };
     return readModelMetadata((await this.#connection.unary(methods.ModelMetadata, request, options)).message);
   }
 
   async modelConfig(model: keyof Models & string, options: ModelCallOptions = {}): Promise<Readonly<Record<string, JsonValue>>> {
+    refuseUnknownKeys(options, modelCallKeys, "A call of modelConfig");
     const request = { name: model, version: options.version ?? "" };
     const { message, packages } = await this.#connection.unary(methods.ModelConfig, request, options);
     return modelConfigJson(message.config ?? {}, packages.messages);
   }
 
   async statistics(model?: keyof Models & string, options: ModelCallOptions = {}): Promise<readonly ModelStatistics[]> {
+    refuseUnknownKeys(options, modelCallKeys, "A call of statistics");
     const request = { name: model ?? "", version: options.version ?? "" };
     return readStatistics((await this.#connection.unary(methods.ModelStatistics, request, options)).message);
   }
 
-  async index(options: CallOptions & { readonly ready?: boolean | undefined } = {}): Promise<readonly RepositoryIndexEntry[]> {
+  async index(options: IndexOptions = {}): Promise<readonly RepositoryIndexEntry[]> {
+    refuseUnknownKeys(options, indexKeys, "A call of index");
     return readIndex((await this.#connection.unary(methods.RepositoryIndex, { ready: options.ready ?? false }, options)).message);
   }
 
@@ -120,10 +133,8 @@ export class GrpcInferenceClient<Models extends ModelMap<Models> = AnyModels> im
     await this.#connection.unary(methods.RepositoryModelLoad, { modelName: model, parameters }, options);
   }
 
-  async unload(
-    model: keyof Models & string,
-    options: CallOptions & { readonly unloadDependents?: boolean | undefined } = {},
-  ): Promise<void> {
+  async unload(model: keyof Models & string, options: UnloadOptions = {}): Promise<void> {
+    refuseUnknownKeys(options, unloadKeys, "An unload");
     const parameters = { unload_dependents: { boolParam: options.unloadDependents ?? false } };
     await this.#connection.unary(methods.RepositoryModelUnload, { modelName: model, parameters }, options);
   }
@@ -184,6 +195,7 @@ export class GrpcInferenceClient<Models extends ModelMap<Models> = AnyModels> im
     requests: AsyncIterable<StreamedRequest<ModelInputs<Models[M]>>> | Iterable<StreamedRequest<ModelInputs<Models[M]>>>,
     options: ModelCallOptions = {},
   ): AsyncIterableIterator<StreamedResult<ModelOutputs<Models[M]>>> {
+    refuseUnknownKeys(options, modelCallKeys, "A call of inferEach");
     const clock = this.#connection.clock("ModelStreamInfer", options);
     async function* written(): AsyncGenerator<InferRequest> {
       for await (const { inputs, ...own } of requests) yield requestOf(model, inputs, { ...options, ...own });

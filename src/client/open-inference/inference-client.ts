@@ -11,6 +11,9 @@ export interface ModelCallOptions extends CallOptions {
   readonly version?: string | undefined;
 }
 
+/** The keys of {@link ModelCallOptions}. */
+export const modelCallKeys: KeysOf<ModelCallOptions> = { ...callKeys, version: true };
+
 /** Which sequence a request belongs to, of models that keep a state between requests. */
 export interface SequenceOptions {
   readonly id: number | bigint | string;
@@ -37,8 +40,7 @@ export interface InferOptions<Output extends string = string> extends ModelCallO
 
 /** The keys of {@link InferOptions}. */
 export const inferKeys: KeysOf<InferOptions> = {
-  ...callKeys,
-  version: true,
+  ...modelCallKeys,
   outputs: true,
   id: true,
   parameters: true,
@@ -68,6 +70,24 @@ export interface LoadOptions extends CallOptions {
 /** The keys of {@link LoadOptions}. */
 export const loadKeys: KeysOf<LoadOptions> = { ...callKeys, config: true, files: true };
 
+/** How a model is unloaded. */
+export interface UnloadOptions extends CallOptions {
+  /** Whether what an ensemble is made of goes with it, where nothing else needs it. @default false */
+  readonly unloadDependents?: boolean | undefined;
+}
+
+/** The keys of {@link UnloadOptions}. */
+export const unloadKeys: KeysOf<UnloadOptions> = { ...callKeys, unloadDependents: true };
+
+/** How it is asked what is in the repository. */
+export interface IndexOptions extends CallOptions {
+  /** Only what is ready. @default false */
+  readonly ready?: boolean | undefined;
+}
+
+/** The keys of {@link IndexOptions}. */
+export const indexKeys: KeysOf<IndexOptions> = { ...callKeys, ready: true };
+
 /**
  * A client of a server that speaks the Open Inference Protocol, version 2: this package's own, Triton, KServe. The same over HTTP and over gRPC.
  *
@@ -93,11 +113,11 @@ export interface InferenceClient<Models extends ModelMap<Models> = AnyModels> {
    */
   statistics(model?: keyof Models & string, options?: ModelCallOptions): Promise<readonly ModelStatistics[]>;
   /** What is in the repository. */
-  index(options?: CallOptions & { readonly ready?: boolean | undefined }): Promise<readonly RepositoryIndexEntry[]>;
+  index(options?: IndexOptions): Promise<readonly RepositoryIndexEntry[]>;
   /** Resolves when the model is loaded. */
   load(model: keyof Models & string, options?: LoadOptions): Promise<void>;
   /** Resolves when unloading has begun. */
-  unload(model: keyof Models & string, options?: CallOptions & { readonly unloadDependents?: boolean | undefined }): Promise<void>;
+  unload(model: keyof Models & string, options?: UnloadOptions): Promise<void>;
   /**
    * Runs a model.
    *

@@ -1,18 +1,30 @@
 import { ServableError, messageOf, type JsonValue } from "../../errors.ts";
 import { writeInferRequest, type OutgoingInfer } from "../../protocol/http/write-request.ts";
+import { refuseUnknownKeys } from "../../known-keys.ts";
 import type { ModelMetadata, ModelStatistics, RepositoryIndexEntry, ServerMetadata } from "../../protocol/model-info.ts";
 import type { InferResponse } from "../../protocol/inference.ts";
 import { CallClock } from "../call-clock.ts";
 import { closable } from "../closable.ts";
 import { exchange, type Exchange } from "../exchange.ts";
 import { isJsonObject, parseJson, writeJson } from "../json.ts";
-import { resolveCall, type CallOptions } from "../options.ts";
+import { callKeys, resolveCall, type CallOptions } from "../options.ts";
 import type { RequestBody } from "../request-body.ts";
 import { jsonBody, noBody, tensorBody } from "./bodies.ts";
 import { readModelFailure } from "./failure.ts";
 import { readGenerateResult, readGenerateStream, type GenerateResult } from "./generate-stream.ts";
 import { inferResult, outgoingInfer, readInferAnswer } from "./infer-call.ts";
-import type { InferenceClient, InferOptions, InferResult, LoadOptions, ModelCallOptions } from "./inference-client.ts";
+import {
+  indexKeys,
+  modelCallKeys,
+  unloadKeys,
+  type IndexOptions,
+  type InferenceClient,
+  type InferOptions,
+  type InferResult,
+  type LoadOptions,
+  type ModelCallOptions,
+  type UnloadOptions,
+} from "./inference-client.ts";
 import type { AnyModels, ClassifiedOutputs, ModelInputs, ModelMap, ModelOutputs, OutputName } from "./model-types.ts";
 import { resolveInferenceClient, type OpenInferenceClientOptions, type ResolvedInferenceClient } from "./options.ts";
 import { loadBody } from "./repository.ts";
@@ -54,37 +66,45 @@ export class OpenInferenceClient<Models extends ModelMap<Models> = AnyModels> im
   }
 
   async live(options: CallOptions = {}): Promise<boolean> {
+    refuseUnknownKeys(options, callKeys, "A call of live");
     return this.#health("v2/health/live", [400, 503], options);
   }
 
   async ready(options: CallOptions = {}): Promise<boolean> {
+    refuseUnknownKeys(options, callKeys, "A call of ready");
     return this.#health("v2/health/ready", [400, 503], options);
   }
 
   async modelReady(model: keyof Models & string, options: ModelCallOptions = {}): Promise<boolean> {
+    refuseUnknownKeys(options, modelCallKeys, "A call of modelReady");
     // Servers before 2.73 answer 400 for a model that they do not know.
     return this.#health(`${modelPath(model, options.version)}/ready`, [400, 404, 503], options);
   }
 
   async serverMetadata(options: CallOptions = {}): Promise<ServerMetadata> {
+    refuseUnknownKeys(options, callKeys, "A call of serverMetadata");
     return this.#get("v2", options, isNamed<ServerMetadata>);
   }
 
   async modelMetadata(model: keyof Models & string, options: ModelCallOptions = {}): Promise<ModelMetadata> {
+    refuseUnknownKeys(options, modelCallKeys, "A call of modelMetadata");
     return this.#get(modelPath(model, options.version), options, isNamed<ModelMetadata>);
   }
 
   async modelConfig(model: keyof Models & string, options: ModelCallOptions = {}): Promise<Readonly<Record<string, JsonValue>>> {
+    refuseUnknownKeys(options, modelCallKeys, "A call of modelConfig");
     return this.#get(`${modelPath(model, options.version)}/config`, options, isJsonObject);
   }
 
   async statistics(model?: keyof Models & string, options: ModelCallOptions = {}): Promise<readonly ModelStatistics[]> {
+    refuseUnknownKeys(options, modelCallKeys, "A call of statistics");
     const path = model === undefined ? "v2/models/stats" : `${modelPath(model, options.version)}/stats`;
     const { model_stats } = await this.#get(path, options, isStatistics);
     return model_stats;
   }
 
-  async index(options: CallOptions & { readonly ready?: boolean | undefined } = {}): Promise<readonly RepositoryIndexEntry[]> {
+  async index(options: IndexOptions = {}): Promise<readonly RepositoryIndexEntry[]> {
+    refuseUnknownKeys(options, indexKeys, "A call of index");
     const body = JSON.stringify({ ready: options.ready ?? false });
     return this.#json("v2/repository/index", options, isIndex, { encode: () => this.#jsonBody(body), idempotent: true });
   }
@@ -97,10 +117,8 @@ export class OpenInferenceClient<Models extends ModelMap<Models> = AnyModels> im
     });
   }
 
-  async unload(
-    model: keyof Models & string,
-    options: CallOptions & { readonly unloadDependents?: boolean | undefined } = {},
-  ): Promise<void> {
+  async unload(model: keyof Models & string, options: UnloadOptions = {}): Promise<void> {
+    refuseUnknownKeys(options, unloadKeys, "An unload");
     const body = JSON.stringify({ parameters: { unload_dependents: options.unloadDependents ?? false } });
     await this.#send(`v2/repository/models/${encodeURIComponent(model)}/unload`, options, {
       encode: () => this.#jsonBody(body),
@@ -139,6 +157,7 @@ export class OpenInferenceClient<Models extends ModelMap<Models> = AnyModels> im
     body: Readonly<Record<string, JsonValue>>,
     options: ModelCallOptions = {},
   ): Promise<GenerateResult> {
+    refuseUnknownKeys(options, modelCallKeys, "A call of generate");
     const { origin } = this.#resolved.client;
     const read = async (response: Response): Promise<GenerateResult> => readGenerateResult(await response.text(), origin);
     return this.#send(`${modelPath(model, options.version)}/generate`, options, { encode: () => this.#jsonBody(writeJson(body)), read });
@@ -150,6 +169,7 @@ export class OpenInferenceClient<Models extends ModelMap<Models> = AnyModels> im
     body: Readonly<Record<string, JsonValue>>,
     options: ModelCallOptions = {},
   ): AsyncIterableIterator<GenerateResult> {
+    refuseUnknownKeys(options, modelCallKeys, "A call of generateStream");
     const path = `${modelPath(model, options.version)}/generate_stream`;
     const { origin } = this.#resolved.client;
     let clock: CallClock | undefined;

@@ -105,7 +105,9 @@ function portOf(gathered: GatheredModel | undefined): Pick<SetupContext, "model"
 /** What a failing construction or `setup` is called. */
 export function setupFailure(service: string, thrown: unknown): ServableError {
   if (ServableError.isInstance(thrown) && thrown.code !== "invalid_argument") {
-    return new ServableError(thrown.code, `Service '${service}' could not be set up: ${thrown.message}`, { cause: thrown.cause ?? thrown });
+    const isNamed = thrown.message.startsWith(`Service '${service}'`);
+    const message = isNamed ? thrown.message : `Service '${service}' could not be set up: ${thrown.message}`;
+    return new ServableError(thrown.code, message, { cause: thrown.cause ?? thrown });
   }
   const [reason = ""] = messageOf(thrown).split("\n");
   return new ServableError("load_failed", `Service '${service}' could not be set up: ${reason}`, { cause: thrown });
