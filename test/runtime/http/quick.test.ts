@@ -45,6 +45,7 @@ describe("a head", () => {
     ["no length", "POST /a HTTP/1.1\r\nhost: x\r\n\r\n"],
     ["a length twice", `${head}content-length: 2\r\n\r\nhi`],
     ["a length that is no number", "POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: +2\r\n\r\nhi"],
+    ["a length and a tab", "POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 2\t\r\n\r\nhi"],
     ["chunks", `${head}transfer-encoding: chunked\r\n\r\nhi`],
     ["an expectation", `${head}expect: 100-continue\r\n\r\nhi`],
     ["another protocol", `${head}upgrade: h2c\r\n\r\nhi`],
@@ -239,6 +240,35 @@ describe("a call", () => {
     for (const { headers } of answers) expect(headers).toContain("content-length: <right>");
   });
 
+  test("whose service gives its body's memory away goes on, whatever becomes of the connection", async () => {
+    const begun = deferred();
+    const gate = deferred();
+    class Raw extends BytesHandler {
+      override deserialize({ body }: { readonly body: Uint8Array }): Uint8Array<ArrayBuffer> {
+        return body as Uint8Array<ArrayBuffer>;
+      }
+    }
+    const give = defineService({
+      name: "give",
+      request: new Raw(),
+      async call(bytes) {
+        const { byteLength } = structuredClone(bytes, { transfer: [bytes.buffer] });
+        begun.resolve();
+        await gate.promise;
+        return byteLength;
+      },
+    });
+    await using server = await serve([give, echo]);
+    using connection = await openRaw(server.port);
+    connection.write(post("/give", "12345", "content-type: application/octet-stream\r\n"));
+    await begun.promise;
+    connection.write(post("/echo", "2"));
+    await until(() => server.events.length === 1, "the request behind");
+    gate.resolve();
+    connection.write(bye);
+    expect(splitAnswers(await connection.closed).map(({ body }) => body)).toEqual(["5", "2", '{"status":"alive"}']);
+  });
+
   test("is seen by those who follow Node's requests", async () => {
     const seen: string[] = [];
     const note = (message: unknown): void => void seen.push((message as { request: IncomingMessage }).request.url ?? "");
@@ -269,8 +299,8 @@ describe("a connection", () => {
   async function quickServer(limits: { readonly keepAliveTimeout: number; readonly headersTimeout: number }) {
     const server = createServer(
       { ...limits, connectionsCheckingInterval: 50, keepAliveTimeoutBuffer: 0 } as object,
-      (_message, response) => {
-        response.end("node");
+      (message, response) => {
+        if (message.url !== "/silent") response.end("node");
       },
     );
     servers.push(server);
@@ -287,7 +317,7 @@ describe("a connection", () => {
     });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
-    return { lane, counts, port: (server.address() as AddressInfo).port };
+    return { lane, server, counts, port: (server.address() as AddressInfo).port };
   }
 
   test("on which nothing more is asked is closed when its time has come, and not before", async () => {
@@ -317,6 +347,22 @@ describe("a connection", () => {
     await until(() => counts.began === 1, "the call");
     expect(counts.ended).toBe(0);
     await until(() => counts.ended === 1, "the end of it");
+  });
+
+  test("that became Node's before its answer was read has Node's time limit", async () => {
+    const { port, server, counts } = await quickServer({ keepAliveTimeout: 60_000, headersTimeout: 60_000 });
+    server.setTimeout(200);
+    const timeouts: number[] = [];
+    server.on("timeout", (socket) => timeouts.push(socket.writableLength));
+    using connection = await openRaw(port);
+    connection.socket.pause();
+    connection.write(post("/quick", "a long one"));
+    await until(() => counts.began === 1, "the call");
+    connection.write(post("/silent", "1"));
+    await pause(20);
+    connection.socket.resume();
+    await until(() => counts.ended === 1, "the end of the answer");
+    await until(() => timeouts.length > 0, "Node's limit");
   });
 
   test("is Node's from what is not simple on, with all that was sent", async () => {

@@ -82,7 +82,11 @@ export class QuickCaller implements Caller {
       return;
     }
     call.sendByNode((_message, response) => {
-      sendOn(response, answer, sending);
+      try {
+        sendOn(response, answer, sending);
+      } catch {
+        response.destroy();
+      }
     });
   }
 

@@ -7,8 +7,8 @@ import { WholeRequestReader } from "./whole-request.ts";
 export interface QuickHost {
   /** Counts the seconds. */
   readonly now: number;
-  /** How long nothing may happen on a connection, in milliseconds. */
-  readonly idleMs: number;
+  /** For how long a client may take nothing of an answer, in milliseconds. */
+  readonly unreadMs: number;
   /** The time, as a line of a head. */
   readonly dateLine: string;
   /** That the connection is kept, and how long, as lines of a head. */
@@ -32,8 +32,7 @@ export class QuickConnection implements CallConnection {
   readonly #reader = new WholeRequestReader();
   #isNew = true;
   #call: QuickCall | undefined;
-  /** The request at hand, as it came. */
-  #bytes: Buffer | undefined;
+  #isReleased = false;
 
   constructor(socket: Socket, host: QuickHost) {
     this.socket = socket;
@@ -65,7 +64,7 @@ export class QuickConnection implements CallConnection {
       text += `${name}: ${value}\r\n`;
     }
     text += `content-length: ${length}\r\n${host.dateLine}${last ? "" : host.keepLines}\r\n`;
-    this.#call = this.#bytes = undefined;
+    this.#call = undefined;
     this.activeAt = host.now;
     if (typeof body === "string") {
       // ASCII is the same in both, and need not be converted.
@@ -79,7 +78,7 @@ export class QuickConnection implements CallConnection {
     if (socket.writableLength === 0) {
       host.answered();
     } else {
-      socket.setTimeout(host.idleMs, this.#cut);
+      socket.setTimeout(host.unreadMs, this.#cut);
       socket.write("", this.#sent);
     }
     if (last) socket.destroySoon();
@@ -88,16 +87,18 @@ export class QuickConnection implements CallConnection {
   /** Makes the connection Node's, which reads the request at hand once more. @param behind - what came behind that */
   handOver(behind?: Uint8Array): void {
     const call = this.#call;
-    const unread = [this.#bytes, behind].filter((bytes) => bytes !== undefined);
+    const unread = [call && againFor(call), behind].filter((bytes) => bytes !== undefined);
     this.#release();
     call?.leaveConnection();
     this.#host.handOver(this, call, unread);
   }
 
   readonly #sent = (): void => {
+    this.#host.answered();
+    // Node has a time limit of its own on it.
+    if (this.#isReleased) return;
     this.socket.setTimeout(0, this.#cut);
     this.activeAt = this.#host.now;
-    this.#host.answered();
   };
 
   readonly #cut = (): void => {
@@ -105,7 +106,8 @@ export class QuickConnection implements CallConnection {
   };
 
   #release(): void {
-    this.#call = this.#bytes = undefined;
+    this.#call = undefined;
+    this.#isReleased = true;
     this.socket.setTimeout(0, this.#cut);
     this.socket.off("data", this.#read).off("end", this.#end).off("close", this.#close).off("error", ignore);
   }
@@ -122,9 +124,8 @@ export class QuickConnection implements CallConnection {
       if (request !== undefined) {
         const call = new QuickCall(this, request);
         this.#call = call;
-        this.#bytes = bytes;
         if (this.#host.take(call)) return;
-        this.#call = this.#bytes = undefined;
+        this.#call = undefined;
       }
     }
     this.handOver(bytes);
@@ -147,6 +148,11 @@ export class QuickConnection implements CallConnection {
 
 function ignore(): void {
   // The close that follows says all.
+}
+
+/** A request for Node to read once more: its body is the service's by now, which may have given the memory away, and nobody reads it again. */
+function againFor({ head: { text, length } }: QuickCall): Buffer {
+  return Buffer.concat([Buffer.from(text, "latin1")], text.length + length);
 }
 
 function lengthOf(body: QuickBody): number {

@@ -23,6 +23,8 @@ type ConnectionListener = (this: Server, socket: Socket) => void;
 const secondMs = 1_000;
 /** What is not yet asked by then has Node's time limits. */
 const newSeconds = 2;
+/** Where connections are kept without end. */
+const usualUnreadMs = 120_000;
 const requestStarts = channel("http.server.request.start");
 
 /**
@@ -32,9 +34,11 @@ const requestStarts = channel("http.server.request.start");
  */
 export class QuickLane implements QuickHost {
   now = 0;
-  dateLine = "";
-  readonly idleMs: number;
+  readonly unreadMs: number;
   readonly keepLines: string;
+  readonly #idleMs: number;
+  #dateLine = "";
+  #second = 0;
   readonly #options: QuickLaneOptions;
   readonly #server: Server;
   readonly #nodes: readonly ConnectionListener[];
@@ -46,8 +50,10 @@ export class QuickLane implements QuickHost {
   constructor(server: Server, options: QuickLaneOptions) {
     this.#options = options;
     this.#server = server;
-    this.idleMs = server.keepAliveTimeout;
-    this.keepLines = `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(this.idleMs / secondMs)}\r\n`;
+    this.#idleMs = server.keepAliveTimeout;
+    this.unreadMs = this.#idleMs > 0 ? this.#idleMs : usualUnreadMs;
+    const timeout = this.#idleMs > 0 ? `Keep-Alive: timeout=${Math.floor(this.#idleMs / secondMs)}\r\n` : "";
+    this.keepLines = `Connection: keep-alive\r\n${timeout}`;
     const event = server instanceof TlsServer ? "secureConnection" : "connection";
     // Node tells the kind of a listener nowhere else.
     this.#nodes = server.listeners(event) as ConnectionListener[];
@@ -57,13 +63,21 @@ export class QuickLane implements QuickHost {
       else this.#connections.add(new QuickConnection(socket, this));
     });
     takeRequests(server, (message, response) => this.#adopt(message, response));
-    this.#tick();
     const timer = setInterval(() => {
       this.#tick();
     }, secondMs).unref();
     server.once("close", () => {
       clearInterval(timer);
     });
+  }
+
+  get dateLine(): string {
+    const second = Math.floor(Date.now() / secondMs);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#dateLine = `Date: ${new Date(second * secondMs).toUTCString()}\r\n`;
+    }
+    return this.#dateLine;
   }
 
   take(call: QuickCall): boolean {
@@ -123,12 +137,11 @@ export class QuickLane implements QuickHost {
 
   #tick(): void {
     this.now += 1;
-    this.dateLine = `Date: ${new Date().toUTCString()}\r\n`;
     for (const connection of this.#connections) {
       const seconds = this.now - connection.activeAt;
       if (connection.isNew) {
         if (seconds >= newSeconds) connection.handOver();
-      } else if (connection.isIdle && this.idleMs > 0 && seconds > this.idleMs / secondMs) {
+      } else if (connection.isIdle && this.#idleMs > 0 && seconds > this.#idleMs / secondMs) {
         connection.socket.destroy();
       }
     }

@@ -1,3 +1,5 @@
+import { maxHeaderSize } from "node:http";
+
 /** A request that came as a whole. */
 export interface WholeRequest {
   readonly head: RequestHead;
@@ -6,6 +8,8 @@ export interface WholeRequest {
 
 /** What stands before a body. */
 export interface RequestHead {
+  /** All of it, up to the body. */
+  readonly text: string;
   /** As it came. */
   readonly path: string;
   /** By their names in small letters, `host` and `content-length` among them. */
@@ -14,8 +18,8 @@ export interface RequestHead {
   readonly length: number;
 }
 
-/** Half of what Node takes. */
-const longestHead = 8_192;
+/** Half of what Node takes, or less where it is told to take less. */
+const longestHead = Math.min(8_192, maxHeaderSize);
 const headEnd = Buffer.from("\r\n\r\n", "latin1");
 
 /** In this form two readers can't differ: single spaces, whole line ends, no folded lines, nothing but ASCII (RFC 9112, sections 2.2, 3, 5). */
@@ -67,11 +71,14 @@ function readHead(text: string): RequestHead | undefined {
     const name = lines.slice(start, colon).toLowerCase();
     // Twice, or a name that every object has.
     if (special.has(name) || name in headers) return undefined;
-    // Only blanks and tabs can stand around it here.
-    headers[name] = lines.slice(colon + 1, end).trim();
+    const value = lines.slice(colon + 1, end);
+    // Not every parser takes a tab here.
+    if (name === "content-length" && !/^ *\d{1,9} *$/.test(value)) return undefined;
+    // Only blanks and tabs can stand around it.
+    headers[name] = value.trim();
     start = end + 2;
   }
-  const { host, connection = "keep-alive", "content-length": length = "" } = headers;
-  if (host === undefined || connection.toLowerCase() !== "keep-alive" || !/^\d{1,9}$/.test(length)) return undefined;
-  return { path, headers, length: Number(length) };
+  const { host, connection = "keep-alive", "content-length": length } = headers;
+  if (host === undefined || length === undefined || connection.toLowerCase() !== "keep-alive") return undefined;
+  return { text: `${text}\r\n`, path, headers, length: Number(length) };
 }
