@@ -169,6 +169,20 @@ describe("a call that will not stop", () => {
     expect(await pidOf(server.post("/trouble"))).toBeGreaterThan(0);
   });
 
+  test("does not keep the answer of the one before it, with which it came", async () => {
+    await using seeing = await start("trouble", { killAfterMs: 100 });
+    const { server } = seeing;
+    const holding = server.post("/trouble", '"busy"');
+    await until(() => server.runtime.status?.services.trouble?.running === 1, "the one that holds the process");
+    const before = server.post("/trouble");
+    await until(() => server.runtime.status?.services.trouble?.running === 2, "the one before it");
+    // Both lie in the process's channel until it is let go.
+    const stuck = server.post("/trouble", '"hang"', { "x-timeout-ms": "1500" });
+    expect((await holding).status).toBe(200);
+    expect((await before).status).toBe(200);
+    await problemOf(await stuck, 504, "deadline_exceeded");
+  });
+
   test("is not ended where one that came before it, and after others that have gone, is wanted", async () => {
     await using seeing = await start("work", { killAfterMs: 20 });
     const { server, changes } = seeing;

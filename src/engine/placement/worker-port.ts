@@ -50,6 +50,8 @@ async function processPort<To>(): Promise<WorkerPort<To>> {
     post({ type: "threw", message: messageOf(thrown), stack: causeText(thrown) }, () => process.exit(1));
   });
   dieWithParent();
+  // Each message in a turn of its own. Node hands on all that it has read in one, with no promise settled between them: an answer that is there would not
+  // be sent before the next call begins, and never if that one hangs.
   let receive: ((message: To) => void) | undefined;
   const early: To[] = [];
   const init = await new Promise<WorkerInit>((resolve) => {
@@ -57,7 +59,7 @@ async function processPort<To>(): Promise<WorkerPort<To>> {
     process.on("message", (message) => {
       if (isFirst) resolve(message as WorkerInit);
       else if (receive === undefined) early.push(message as To);
-      else receive(message as To);
+      else setImmediate(receive, message as To);
       isFirst = false;
     });
   });
@@ -69,7 +71,7 @@ async function processPort<To>(): Promise<WorkerPort<To>> {
     },
     listen: (listener) => {
       receive = listener;
-      for (const message of early) listener(message);
+      for (const message of early) setImmediate(listener, message);
     },
     end: (lastWord) => {
       post(lastWord, () => process.exit());
