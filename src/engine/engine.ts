@@ -6,7 +6,8 @@ import { newRequestId } from "../service/request-id.ts";
 import { Execution } from "./execution.ts";
 import { HostedService } from "./hosted-service.ts";
 import type { ResolvedPolicy } from "./policy.ts";
-import type { EngineLogger, Observer, RequestEvent } from "./observer.ts";
+import type { EngineLogger, Observer } from "./observer.ts";
+import { Observers } from "./observers.ts";
 import { keepRequestsYoung } from "./young-memory.ts";
 import type { PlacementStatus } from "./placement/placement.ts";
 import { requestLog } from "./request-log.ts";
@@ -75,7 +76,7 @@ export interface ListPlace {
  */
 export class Engine {
   readonly #options: EngineOptions;
-  readonly #observers: readonly Observer[];
+  readonly #observers: Observers;
   readonly #services = new Map<string, HostedService>();
   readonly #definitions = new Map<string, AnyServiceDefinition>();
   #loading: Promise<void> | undefined;
@@ -84,12 +85,10 @@ export class Engine {
   #stopping: Promise<boolean> | undefined;
   #graceOver = false;
   #drained: (() => void) | undefined;
-  /** What has ended and was not yet told of. */
-  #ended: RequestEvent[] = [];
 
   constructor(options: EngineOptions) {
     this.#options = options;
-    this.#observers = options.observers ?? [];
+    this.#observers = new Observers(options.observers ?? [], options.log);
   }
 
   /** The services' definitions, by name; empty before `load`. */
@@ -245,7 +244,7 @@ export class Engine {
 
   /** Tells the observers of a request that was refused before an execution took it. */
   refused(requestId: string, service: string | undefined, error: ServableError, totalMs: number): void {
-    this.#tell({
+    this.#observers.requestFinished({
       service,
       requestId,
       outcome: error.code,
@@ -303,7 +302,6 @@ export class Engine {
       await this.#drain(1_000);
     }
     await Promise.all([...this.#services.values()].map((hosted) => hosted.stop()));
-    this.#tellEnded();
     this.#state = "stopped";
     if (wasStarted) unmarkIoThread();
     return inTime;
@@ -335,7 +333,7 @@ export class Engine {
       policy: entry.policy,
       log: this.#options.log.child({ service: definition.name }),
       finished: (execution, error) => {
-        this.#tell({
+        this.#observers.requestFinished({
           service: definition.name,
           requestId: execution.requestId,
           outcome: error === undefined ? "ok" : error.code,
@@ -351,38 +349,15 @@ export class Engine {
         this.#drained?.();
       },
       batchRun: (event) => {
-        for (const observer of this.#observers) this.#telling(() => observer.batchRun?.(event));
+        this.#observers.batchRun(event);
       },
       workerChanged: (event) => {
-        for (const observer of this.#observers) this.#telling(() => observer.workerChanged?.(event));
+        this.#observers.workerChanged(event);
       },
     });
   }
-
-  /** The requests of a batch end together, and are told of together: one by one, between all else that is done for them, it costs twice as much. */
-  #tell(event: RequestEvent): void {
-    this.#ended.push(event);
-    // Behind the others' way to here, and before anybody who waits for an answer goes on.
-    if (this.#ended.length === 1) void now.then(this.#tellEnded);
-  }
-
-  readonly #tellEnded = (): void => {
-    const ended = this.#ended;
-    this.#ended = [];
-    for (const observer of this.#observers) for (const event of ended) this.#telling(() => observer.requestFinished?.(event));
-  };
-
-  /** An observer that throws against its contract must not take a request, or its slot, with it. */
-  #telling(tell: () => void): void {
-    try {
-      tell();
-    } catch (thrown) {
-      this.#options.log.error({ err: thrown }, "an observer threw");
-    }
-  }
 }
 
-const now = Promise.resolve();
 const clockOrigin = performance.timeOrigin;
 
 const nothing = (): Readonly<Record<string, string>> => ({});

@@ -4,17 +4,9 @@ import { mkdir, open, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { ServableError } from "../errors.ts";
-import { refuseUnknownKeys } from "../known-keys.ts";
 import { fileFailure } from "./file-failure.ts";
-import {
-  readKeys,
-  writeKeys,
-  type ArtifactSource,
-  type ReadOptions,
-  type Storage,
-  type StoredContent,
-  type WriteOptions,
-} from "./storage.ts";
+import { checkRead, checkWrite } from "./storage.ts";
+import type { ArtifactSource, ReadOptions, Storage, StoredContent, WriteOptions } from "./storage.ts";
 import { checkArtifactName } from "./uri.ts";
 
 /** Artifacts as files beneath a folder. A write goes to a file of its own, whose name begins with a dot, which takes the name only when it is whole. */
@@ -30,7 +22,7 @@ export class FolderStorage implements Storage {
   }
 
   async read(name?: string, options: ReadOptions = {}): Promise<StoredContent> {
-    refuseUnknownKeys(options, readKeys, "A read");
+    checkRead(options);
     const file = this.#path(name);
     options.signal?.throwIfAborted();
     try {
@@ -47,7 +39,7 @@ export class FolderStorage implements Storage {
   }
 
   async write(name: string, source: ArtifactSource, options: WriteOptions = {}): Promise<void> {
-    refuseUnknownKeys(options, writeKeys, "A write");
+    checkWrite(options);
     const file = this.#path(checkArtifactName(name));
     const folder = path.dirname(file);
     const partial = path.join(folder, `.${randomUUID()}.partial`);

@@ -1,18 +1,10 @@
 import type { IncomingMessage } from "node:http";
 import { ServableError } from "../errors.ts";
-import { refuseUnknownKeys } from "../known-keys.ts";
 import type { KeysOf } from "../known-keys.ts";
 import { networkFailure, sendRequest } from "./http-request.ts";
 import { withRetries } from "./retry.ts";
-import {
-  readKeys,
-  writeKeys,
-  type ArtifactSource,
-  type ReadOptions,
-  type Storage,
-  type StoredContent,
-  type WriteOptions,
-} from "./storage.ts";
+import { checkRead, checkWrite } from "./storage.ts";
+import type { ArtifactSource, ReadOptions, Storage, StoredContent, WriteOptions } from "./storage.ts";
 import { checkArtifactName, publicUri } from "./uri.ts";
 
 /** How an HTTP server is spoken to. */
@@ -66,7 +58,7 @@ export class HttpStorage implements Storage {
   }
 
   async read(name?: string, options: ReadOptions = {}): Promise<StoredContent> {
-    refuseUnknownKeys(options, readKeys, "A read");
+    checkRead(options);
     const { offset = 0, version, signal } = options;
     const url = this.#url(name);
     const headers = {
@@ -102,7 +94,7 @@ export class HttpStorage implements Storage {
   }
 
   async write(name: string, source: ArtifactSource, options: WriteOptions = {}): Promise<void> {
-    refuseUnknownKeys(options, writeKeys, "A write");
+    checkWrite(options);
     const { signal, onProgress } = options;
     const url = this.#url(checkArtifactName(name));
     await withRetries({ retries: this.#retries, signal }, async () => {

@@ -1,18 +1,10 @@
 import type { Readable } from "node:stream";
 import { ServableError } from "../errors.ts";
-import { refuseUnknownKeys } from "../known-keys.ts";
 import { connectS3, s3Failure, statusOf, type S3Access } from "./s3-client.ts";
 import type { S3StorageOptions } from "./s3-options.ts";
 import { uploadToS3, type S3Target } from "./s3-upload.ts";
-import {
-  readKeys,
-  writeKeys,
-  type ArtifactSource,
-  type ReadOptions,
-  type Storage,
-  type StoredContent,
-  type WriteOptions,
-} from "./storage.ts";
+import { checkRead, checkWrite } from "./storage.ts";
+import type { ArtifactSource, ReadOptions, Storage, StoredContent, WriteOptions } from "./storage.ts";
 import { checkArtifactName } from "./uri.ts";
 
 const defaultPartBytes = 16 * 1024 * 1024;
@@ -38,7 +30,7 @@ export class S3Storage implements Storage {
   }
 
   async read(name?: string, options: ReadOptions = {}): Promise<StoredContent> {
-    refuseUnknownKeys(options, readKeys, "A read");
+    checkRead(options);
     const { offset = 0, version, signal } = options;
     const { client, sdk } = await this.#connect();
     const uri = this.uriOf(name);
@@ -68,7 +60,7 @@ export class S3Storage implements Storage {
   }
 
   async write(name: string, source: ArtifactSource, options: WriteOptions = {}): Promise<void> {
-    refuseUnknownKeys(options, writeKeys, "A write");
+    checkWrite(options);
     const access = await this.#connect();
     try {
       await uploadToS3(access, this.#target(checkArtifactName(name)), source, this.#options.partBytes ?? defaultPartBytes, options);

@@ -1,6 +1,6 @@
 /** What can keep artifacts: a folder, an HTTP server, an S3-compatible store, or whatever a user brings. */
 
-import type { KeysOf } from "../known-keys.ts";
+import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
 
 /** What is to be written: a known number of bytes that can be read more than once, from any place on, since a write may have to try again. */
 export interface ArtifactSource {
@@ -18,8 +18,12 @@ export interface ReadOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The keys of {@link ReadOptions}. */
-export const readKeys: KeysOf<ReadOptions> = { offset: true, version: true, signal: true };
+const readKeys: KeysOf<ReadOptions> = { offset: true, version: true, signal: true };
+
+/** @throws ServableError `invalid_config` for an option that a read has not */
+export function checkRead(options: ReadOptions): void {
+  refuseUnknownKeys(options, readKeys, "A read");
+}
 
 /** What is read. */
 export interface StoredContent {
@@ -40,8 +44,12 @@ export interface WriteOptions {
   readonly onProgress?: ((bytes: number) => void) | undefined;
 }
 
-/** The keys of {@link WriteOptions}. */
-export const writeKeys: KeysOf<WriteOptions> = { signal: true, onProgress: true };
+const writeKeys: KeysOf<WriteOptions> = { signal: true, onProgress: true };
+
+/** @throws ServableError `invalid_config` for an option that a write has not */
+export function checkWrite(options: WriteOptions): void {
+  refuseUnknownKeys(options, writeKeys, "A write");
+}
 
 /**
  * Where artifacts are. Names are relative paths with `/`; without a name it is the storage's own URI that is meant, so that one opened with an artifact's

@@ -1,8 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { isStream, type HttpAnswer, type HttpCall } from "./call.ts";
 import { headOf, sendDirectly, type Sending } from "./direct-answer.ts";
-import { metadataOf } from "./head.ts";
-import { NodeCall } from "./node-call.ts";
+import { HeadCall, NodeCall } from "./node-call.ts";
 import type { QuickCall } from "./quick/quick-call.ts";
 
 /** A call that is answered with nobody between. */
@@ -28,32 +27,12 @@ export class DirectNodeCall extends NodeCall implements DirectCall {
 }
 
 /** On the connection itself. */
-export class DirectQuickCall implements DirectCall {
-  readonly requestId: string;
-  readonly body: Uint8Array;
+export class DirectQuickCall extends HeadCall implements DirectCall {
   readonly #call: QuickCall;
 
   constructor(call: QuickCall, requestId: string) {
-    this.requestId = requestId;
-    this.body = call.body;
+    super(call.head.headers, call.body, requestId);
     this.#call = call;
-  }
-
-  get contentType(): string | undefined {
-    return this.#call.head.headers["content-type"];
-  }
-  get contentLength(): number | undefined {
-    return this.#call.head.length;
-  }
-  get accept(): string | undefined {
-    return this.#call.head.headers.accept;
-  }
-  get timeoutMs(): string | undefined {
-    return this.#call.head.headers["x-timeout-ms"];
-  }
-
-  metadata(): Readonly<Record<string, string>> {
-    return metadataOf(this.#call.head.headers);
   }
 
   onGone(callback: () => void): void {

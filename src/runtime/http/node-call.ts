@@ -1,40 +1,50 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import { whenEnded } from "./answer-end.ts";
 import type { BodySource, HttpCall } from "./call.ts";
 import { metadataOf } from "./head.ts";
 import { NodeBody } from "./node-body.ts";
 
-/** A request of Node's, as a call. A class, so that a request costs few objects. */
-export class NodeCall implements HttpCall {
+/** A call that is told by headers as Node gives them. A class, so that a request costs few objects. */
+export abstract class HeadCall implements HttpCall {
   readonly requestId: string;
-  readonly body: BodySource;
-  readonly #message: IncomingMessage;
-  readonly #response: ServerResponse;
+  readonly body: BodySource | Uint8Array;
+  readonly #headers: IncomingHttpHeaders;
 
-  constructor(message: IncomingMessage, response: ServerResponse, requestId: string) {
+  constructor(headers: IncomingHttpHeaders, body: BodySource | Uint8Array, requestId: string) {
     this.requestId = requestId;
-    this.body = new NodeBody(message);
-    this.#message = message;
-    this.#response = response;
+    this.body = body;
+    this.#headers = headers;
   }
 
   get contentType(): string | undefined {
-    return this.#message.headers["content-type"];
+    return this.#headers["content-type"];
   }
   get contentLength(): number | undefined {
-    const length = this.#message.headers["content-length"];
+    const length = this.#headers["content-length"];
     return length === undefined ? undefined : Number(length);
   }
   get accept(): string | undefined {
-    return this.#message.headers.accept;
+    return this.#headers.accept;
   }
   get timeoutMs(): string | undefined {
-    const timeoutMs = this.#message.headers["x-timeout-ms"];
+    const timeoutMs = this.#headers["x-timeout-ms"];
     return typeof timeoutMs === "string" ? timeoutMs : undefined;
   }
 
   metadata(): Readonly<Record<string, string>> {
-    return metadataOf(this.#message.headers);
+    return metadataOf(this.#headers);
+  }
+
+  abstract onGone(callback: () => void): void;
+}
+
+/** A request of Node's, as a call. */
+export class NodeCall extends HeadCall {
+  readonly #response: ServerResponse;
+
+  constructor(message: IncomingMessage, response: ServerResponse, requestId: string) {
+    super(message.headers, new NodeBody(message), requestId);
+    this.#response = response;
   }
 
   onGone(callback: () => void): void {

@@ -13,7 +13,7 @@ export interface SilenceLimits {
  * What a client doesn't take is kept for it, with the place of a stream. A slow one is no other to the system until a third of a socket's buffer is free,
  * which at 16 kB/s takes more than a minute.
  */
-const usualStalledMs = 120_000;
+export const usualStalledMs = 120_000;
 
 interface Silence {
   readonly bytes: number;

@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
+import { lengthOf, type AnswerBody } from "../answer-body.ts";
 import { discardRest, restBytes } from "../node-body.ts";
 import { endWithText } from "../one-write.ts";
 import { failureBody, failureHeaders, httpStatusOf } from "./failure.ts";
@@ -8,8 +9,7 @@ import { failureBody, failureHeaders, httpStatusOf } from "./failure.ts";
 export interface WireAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  /** Parts are sent one after another, uncopied. */
-  readonly body: string | Uint8Array | readonly Uint8Array[];
+  readonly body: AnswerBody;
 }
 
 const jsonHeaders = { "content-type": "application/json" } as const;
@@ -103,10 +103,4 @@ function addHooked(head: string[], reply: FastifyReply): void {
   for (const [name, value] of Object.entries(reply.getHeaders())) {
     if (value !== undefined) head.push(name, Array.isArray(value) ? value.join(", ") : String(value));
   }
-}
-
-function lengthOf(body: WireAnswer["body"]): number {
-  if (typeof body === "string") return Buffer.byteLength(body);
-  if (body instanceof Uint8Array) return body.byteLength;
-  return body.reduce((sum, part) => sum + part.byteLength, 0);
 }

@@ -1,10 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import type { AnswerBody } from "../answer-body.ts";
 import { whenEnded } from "../answer-end.ts";
 import type { RequestHead, WholeRequest } from "./whole-request.ts";
-
-/** The body of an answer; parts are sent one after another, uncopied. */
-export type QuickBody = string | Uint8Array | readonly Uint8Array[];
 
 /** The connection of a call. */
 export interface CallConnection {
@@ -16,7 +14,7 @@ export interface CallConnection {
    * @param last - the connection is closed behind it
    * @throws Error for a value that no header can carry
    */
-  send(status: number, head: readonly string[], body: QuickBody, last: boolean): void;
+  send(status: number, head: readonly string[], body: AnswerBody, last: boolean): void;
   /** Makes the connection Node's, which reads the request at hand once more. */
   handOver(): void;
 }
@@ -52,7 +50,7 @@ export class QuickCall {
   }
 
   /** Answers it on its connection; see {@link CallConnection.send}. */
-  send(status: number, head: readonly string[], body: QuickBody, last: boolean): void {
+  send(status: number, head: readonly string[], body: AnswerBody, last: boolean): void {
     this.#onGone = undefined;
     this.#connection?.send(status, head, body, last);
   }

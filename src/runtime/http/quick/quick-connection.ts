@@ -1,6 +1,7 @@
 import { STATUS_CODES, validateHeaderValue } from "node:http";
 import type { Socket } from "node:net";
-import { QuickCall, type CallConnection, type QuickBody } from "./quick-call.ts";
+import { lengthOf, type AnswerBody } from "../answer-body.ts";
+import { QuickCall, type CallConnection } from "./quick-call.ts";
 import { WholeRequestReader } from "./whole-request.ts";
 
 /** What connections need of the lane that they belong to. */
@@ -51,7 +52,7 @@ export class QuickConnection implements CallConnection {
     return this.#isNew;
   }
 
-  send(status: number, head: readonly string[], body: QuickBody, last: boolean): void {
+  send(status: number, head: readonly string[], body: AnswerBody, last: boolean): void {
     const { socket } = this;
     const host = this.#host;
     if (socket.destroyed || socket.writableEnded) return;
@@ -153,10 +154,4 @@ function ignore(): void {
 /** A request for Node to read once more: its body is the service's by now, which may have given the memory away, and nobody reads it again. */
 function againFor({ head: { text, length } }: QuickCall): Buffer {
   return Buffer.concat([Buffer.from(text, "latin1")], text.length + length);
-}
-
-function lengthOf(body: QuickBody): number {
-  if (typeof body === "string") return Buffer.byteLength(body);
-  if (body instanceof Uint8Array) return body.byteLength;
-  return body.reduce((sum, part) => sum + part.byteLength, 0);
 }

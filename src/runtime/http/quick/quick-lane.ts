@@ -5,6 +5,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { whenEnded } from "../answer-end.ts";
 import { takeRequests } from "../request-listeners.ts";
+import { usualStalledMs } from "../stalls.ts";
 import type { QuickCall } from "./quick-call.ts";
 import { QuickConnection, type QuickHost } from "./quick-connection.ts";
 
@@ -23,8 +24,6 @@ type ConnectionListener = (this: Server, socket: Socket) => void;
 const secondMs = 1_000;
 /** What is not yet asked by then has Node's time limits. */
 const newSeconds = 2;
-/** Where connections are kept without end. */
-const usualUnreadMs = 120_000;
 const requestStarts = channel("http.server.request.start");
 
 /**
@@ -51,7 +50,7 @@ export class QuickLane implements QuickHost {
     this.#options = options;
     this.#server = server;
     this.#idleMs = server.keepAliveTimeout;
-    this.unreadMs = this.#idleMs > 0 ? this.#idleMs : usualUnreadMs;
+    this.unreadMs = this.#idleMs > 0 ? this.#idleMs : usualStalledMs;
     const timeout = this.#idleMs > 0 ? `Keep-Alive: timeout=${Math.floor(this.#idleMs / secondMs)}\r\n` : "";
     this.keepLines = `Connection: keep-alive\r\n${timeout}`;
     const event = server instanceof TlsServer ? "secureConnection" : "connection";
