@@ -99,7 +99,7 @@ export function arrayNameOf(dataType: DataType): string {
 /** What to call the array (or whatever else) that was given, in messages. */
 export function nameOfData(data: unknown): string {
   const tag = Object.prototype.toString.call(data).slice(8, -1);
-  return tag === "Array" ? "a plain array" : `a ${tag}`;
+  return tag === "Array" ? "a plain array" : `${/^[AEIO]/.test(tag) ? "an" : "a"} ${tag}`;
 }
 
 /** Whether an array is of the kind that holds tensors of this data type. Arrays of another realm count, and so do Node's Buffers. */

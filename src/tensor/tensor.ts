@@ -71,7 +71,7 @@ export class Tensor<D extends DataType = DataType> {
       throw new ServableError("invalid_argument", `A tensor of ${wanted}, but its data has ${data.length}.`);
     }
     this.dataType = dataType;
-    this.shape = frozen(shape);
+    this.shape = frozenShape(shape);
     this.data = data;
     this.size = size;
   }
@@ -131,8 +131,8 @@ export function hasDataType<D extends DataType>(value: Tensor, dataType: D): val
 
 let lastShape: readonly number[] = Object.freeze([]);
 
-/** A copy that never changes; one tensor is mostly shaped like the one before. */
-function frozen(shape: readonly number[]): readonly number[] {
+/** A copy that never changes; one tensor is mostly shaped like the one before. @internal */
+export function frozenShape(shape: readonly number[]): readonly number[] {
   if (!sameShape(shape, lastShape)) lastShape = Object.freeze([...shape]);
   return lastShape;
 }

@@ -6,7 +6,7 @@ import { HttpRuntime, type BatchRunEvent, type RequestEvent, type WorkerEvent } 
 import { createLogger } from "servable/http";
 import { callService } from "servable/testing";
 import { z } from "zod";
-import { batched, lengths, type padded, single, type staged, type warmed } from "../fixtures/inference-services.ts";
+import { batched, lengths, type padded, single, type staged, type warmed, type wild } from "../fixtures/inference-services.ts";
 import { builtFixture } from "../support/fixtures.ts";
 
 const module = builtFixture("test/fixtures/inference-services.ts");
@@ -20,6 +20,7 @@ interface Services {
   readonly single: typeof single;
   readonly staged: typeof staged;
   readonly warmed: typeof warmed;
+  readonly wild: typeof wild;
 }
 
 async function start<N extends keyof Services>(name: N) {
@@ -74,6 +75,14 @@ describe("an inference service in a runtime", () => {
     await expect(call(666)).rejects.toSatisfy((error) => ServableError.isInstance(error) && error.code === "worker_crashed");
     expect(await call(2)).toMatchObject({ y: 4 });
   });
+});
+
+test("what a model gives that are no tensors fails that request, and nothing else", async () => {
+  const { call } = await start("wild");
+  for (const x of [1, 2, 3, 4, 5]) {
+    await expect(call(x)).rejects.toMatchObject({ code: "invalid_output" });
+    expect(await call(6)).toMatchObject({ y: 10 });
+  }
 });
 
 describe("arrays of different lengths", () => {

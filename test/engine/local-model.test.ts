@@ -88,6 +88,11 @@ describe("a model on the thread that does I/O", () => {
     expect(await Promise.all([12, 13, 14].map(call))).toEqual([24, "service_failed", 28]);
   });
 
+  test("fails a request for which the model gives no tensors", async () => {
+    const { call } = await start(() => double([], { run: () => ({ y: [1] }) as unknown as NamedArrays }));
+    expect(await call(1)).toBe("invalid_output");
+  });
+
   test("is warmed up before the service is ready, with one request and with a full batch", async () => {
     const runs: Run[] = [];
     const { workers } = await start(() => double(runs), [1]);

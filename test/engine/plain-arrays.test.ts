@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { packArrays } from "../../src/engine/placement/plain-arrays.ts";
+import { packArrays, unpackArrays } from "../../src/engine/placement/plain-arrays.ts";
 import type { TensorData } from "../../src/tensor/data-type.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 
@@ -24,7 +24,7 @@ describe("arrays that cross", () => {
     const named = views(64, elements, elements);
     const { arrays, transfer } = packArrays(named, "memory");
     expect(transfer).toEqual([bufferOf(named.x0?.data)]);
-    const crossed = structuredClone(arrays, { transfer });
+    const crossed = unpackArrays(structuredClone(arrays, { transfer }));
     expect(named.x0!.data).toHaveLength(0);
     expect([crossed.x0!.data.length, crossed.x0!.data[0], crossed.x1!.data[elements - 1]]).toEqual([elements, 1, 2]);
     expect(bufferOf(crossed.x0?.data)).toBe(bufferOf(crossed.x1?.data));
@@ -43,7 +43,7 @@ describe("arrays that cross", () => {
 
   test("a small one beside a large one is copied before their memory goes", () => {
     const { arrays, transfer } = packArrays(views(64, elements, 2), "memory");
-    const crossed = structuredClone(arrays, { transfer });
+    const crossed = unpackArrays(structuredClone(arrays, { transfer }));
     expect([crossed.x0!.data[0], ...(crossed.x1!.data as Float32Array)]).toEqual([1, 2, 2]);
   });
 
@@ -51,7 +51,19 @@ describe("arrays that cross", () => {
     const named = views(0, elements);
     const { arrays, transfer } = packArrays(named, false);
     expect(transfer).toEqual([]);
-    expect(structuredClone(arrays).x0!.data[0]).toBe(1);
+    expect(unpackArrays(structuredClone(arrays)).x0!.data[0]).toBe(1);
     expect(named.x0!.data[0]).toBe(1);
+  });
+
+  test("whatever they are called and hold", () => {
+    const named = Object.fromEntries([
+      ["__proto__", new Tensor("INT64", [2], new BigInt64Array([1n, 2n]))],
+      ["texts", new Tensor("BYTES", [1, 2], ["a", new Uint8Array([255])])],
+      ["none", new Tensor("FP32", [0, 3], new Float32Array(0))],
+      ["one", new Tensor("BOOL", [], new Uint8Array([1]))],
+    ]);
+    const crossed = unpackArrays(structuredClone(packArrays(named, false).arrays));
+    expect(Object.entries(crossed)).toEqual(Object.entries(named));
+    expect(Object.isFrozen(crossed.texts?.shape)).toBe(true);
   });
 });

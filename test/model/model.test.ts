@@ -1,5 +1,6 @@
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { checkInputs, shapeFits } from "../../src/model/check-inputs.ts";
+import { checkOutputs } from "../../src/model/check-outputs.ts";
 import { singleArray, type Model } from "../../src/model/model.ts";
 import { modelContract } from "../../src/testing/model-contract.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
@@ -165,5 +166,28 @@ describe("the contract finds a model that", () => {
     expect(await failures(() => doubler({ run }))).toContain(
       "gives every output that it tells of, of that data type and shape, and no other",
     );
+  });
+});
+
+describe("checkOutputs", () => {
+  const gone = new Tensor("FP32", [1, 2], new Float32Array(2));
+  structuredClone(gone.data, { transfer: [gone.data.buffer as ArrayBuffer] });
+
+  test.each([
+    [undefined, "The model 'm' must give tensors by name, such as { y: new Tensor(…) }; it gave nothing."],
+    [5, "The model 'm' must give tensors by name, such as { y: new Tensor(…) }; it gave a Number."],
+    [[gone], "The model 'm' must give tensors by name, such as { y: new Tensor(…) }; it gave a plain array."],
+    [{ y: [1] }, "The model 'm' must give 'y' as a Tensor; it gave a plain array."],
+    [{ y: null }, "The model 'm' must give 'y' as a Tensor; it gave nothing."],
+    [{ y: gone }, "The model 'm' gave 'y' (FP32 [1, 2]) without its elements: their memory was handed over to somebody else."],
+  ])("%#: says what is wrong", (outputs, message) => {
+    expect(() => {
+      checkOutputs({ name: "m" }, outputs);
+    }).toThrow(expect.objectContaining({ code: "invalid_output", message }));
+  });
+
+  test("takes tensors, and none at all", () => {
+    checkOutputs({ name: "m" }, { y: new Tensor("FP32", [1], Float32Array.of(1)) });
+    checkOutputs({ name: "m" }, {});
   });
 });

@@ -85,7 +85,7 @@ describe("what does not fit is refused, with its name and its axis", () => {
     [{ x: [[1, "2", 3]] }, "The input 'x' does not fit: x[0][1] wants a number for FP32, got \"2\"."],
     [{ x: new Float32Array(4) }, "The input 'x' does not fit: it has 4 elements, and its shape, [-1, 3], wants a multiple of 3."],
     [{ x: new Float64Array(3) }, "The input 'x' does not fit: for FP32 a typed array must be a Float32Array, and it is a Float64Array."],
-    [{ x: [new Int8Array(3)] }, "The input 'x' does not fit: for FP32 a typed array must be a Float32Array, and it is a Int8Array."],
+    [{ x: [new Int8Array(3)] }, "The input 'x' does not fit: for FP32 a typed array must be a Float32Array, and it is an Int8Array."],
     [{ x: Tensor.from("FP64", [[1, 2, 3]]) }, "The input 'x' is of FP64, and the configuration says FP32 [-1, 3]."],
     [
       { x: [[1, 2, 3]], length: [[1.5]] },

@@ -1,4 +1,5 @@
 import { ServableError } from "../../errors.ts";
+import { checkOutputs } from "../../model/check-outputs.ts";
 import { forbidBlocking, permitBlocking } from "../../model/io-thread.ts";
 import type { Model } from "../../model/model.ts";
 import type { ModelLoader } from "../../service/model-loader.ts";
@@ -96,7 +97,9 @@ export class LocalModel {
     }
     this.#inFlight += 1;
     try {
-      return await model.run(inputs, aborter && { signal: aborter.signal });
+      const outputs: unknown = await model.run(inputs, aborter && { signal: aborter.signal });
+      checkOutputs(model, outputs);
+      return outputs;
     } catch (thrown) {
       throw runFailure(thrown);
     } finally {

@@ -1,5 +1,6 @@
 /** The side of a worker with a model: loads it as its service's definition says, and runs it. */
 import { ServableError, errorToData } from "../../errors.ts";
+import { checkOutputs } from "../../model/check-outputs.ts";
 import type { Model } from "../../model/model.ts";
 import { ServiceLoader } from "../../service/loader.ts";
 import { setupFailure } from "./inline.ts";
@@ -31,7 +32,8 @@ async function run(model: Model, message: Extract<ToModel, { readonly type: "run
   const aborter = model.cancellable === true ? new AbortController() : undefined;
   if (aborter !== undefined) aborters.set(id, aborter);
   try {
-    const outputs = await model.run(unpackArrays(message.inputs), aborter && { signal: aborter.signal });
+    const outputs: unknown = await model.run(unpackArrays(message.inputs), aborter && { signal: aborter.signal });
+    checkOutputs(model, outputs);
     const { arrays, transfer } = packArrays(outputs, "arrays");
     send({ type: "outputs", id, outputs: arrays }, transfer);
   } catch (thrown) {

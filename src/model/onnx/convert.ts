@@ -1,6 +1,6 @@
 import type { Tensor as OnnxTensor } from "onnxruntime-node";
 import { ServableError } from "../../errors.ts";
-import { isDataOf, type TensorData } from "../../tensor/data-type.ts";
+import { isDataOf, type DataType, type TensorData } from "../../tensor/data-type.ts";
 import { hasDataType, Tensor } from "../../tensor/tensor.ts";
 import { dataTypeOfOnnx, isOnnxDataType, onnxTypeOf } from "./data-types.ts";
 import type { OnnxRuntime } from "./onnxruntime.ts";
@@ -28,11 +28,15 @@ export function toOnnx(runtime: OnnxRuntime, name: string, tensor: Tensor): Onnx
 }
 
 /** onnxruntime's tensor as one of ours, on the same memory. */
-export async function fromOnnx(name: string, value: OnnxTensor): Promise<Tensor> {
+export function fromOnnx(name: string, value: OnnxTensor): Tensor | Promise<Tensor> {
   const dataType = dataTypeOfOnnx(value.type);
   if (dataType === undefined)
     throw new ServableError("invalid_output", `The output '${name}' is of the type ${value.type}, which no tensor has.`);
-  const found: unknown = value.location === "cpu" ? value.data : await value.getData();
+  if (value.location === "cpu") return ourTensor(name, value, dataType, value.data);
+  return value.getData().then((data) => ourTensor(name, value, dataType, data));
+}
+
+function ourTensor(name: string, value: OnnxTensor, dataType: DataType, found: unknown): Tensor {
   // Where JavaScript has a Float16Array, half-precision numbers come as one.
   const data =
     dataType === "FP16" && ArrayBuffer.isView(found) ? new Uint16Array(found.buffer, found.byteOffset, found.byteLength / 2) : found;
