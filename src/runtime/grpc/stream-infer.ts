@@ -139,7 +139,7 @@ class InferStream {
         for await (const response of admission.stream(readAdmitted(admission, message, this.#forwarded))) {
           await this.#send({ inferResponse: withFinal(writeInferResponse(response), message, false) });
           // Leaving the loop is what tells the model that nobody reads on.
-          if (this.#call.cancelled) return;
+          if (this.#replies.areOver) return;
         }
       });
       // The last reply of a decoupled model is empty, and is sent only to who asked for it.
