@@ -1,6 +1,9 @@
 /** Services' clients against servers that break, lie, or never end. */
+import { execFile } from "node:child_process";
 import { getEventListeners } from "node:events";
 import type { Socket } from "node:net";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { createClient, ServableError, type CallOptions } from "../../src/client.ts";
 import { retryDelay } from "../../src/client/exchange.ts";
@@ -118,6 +121,20 @@ describe("a call", () => {
     await client.double({ x: 1 }, { signal });
     expect(getEventListeners(signal, "abort")).toHaveLength(0);
   });
+});
+
+test("a process with nothing left to do ends, whatever its servers still owe it", async () => {
+  await using silent = await startRawServer(() => undefined);
+  await using stream = await startRawServer((socket) => {
+    socket.write(`${head("200 OK", "content-type: text/event-stream")}data: 1\n\n`);
+    // The second connection's stream has its end, and the connection none.
+    if (stream.requests() > 1) socket.write("event: end\n\n");
+  });
+  const child = fileURLToPath(new URL("ends-child.mjs", import.meta.url));
+  const run = promisify(execFile);
+  const { stdout } = await run(process.execPath, [child, silent.url, stream.url, silent.url.replace("http", "grpc")], { timeout: 15_000 });
+  const late = "deadline_exceeded";
+  expect(stdout.trim()).toBe([late, "cancelled", late, late, late, late, 1, 1].join());
 });
 
 describe("a redirect", () => {
