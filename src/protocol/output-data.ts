@@ -21,3 +21,18 @@ export function dataOfOutput(name: string, dataType: DataType, size: number, byt
   if (bytes.byteLength === expected) return dataOfBytes(dataType, bytes);
   throw new InferenceError("INTERNAL", `The output '${name}' has ${bytes.byteLength} bytes, its shape room for ${expected}.`);
 }
+
+/**
+ * Checks that a typed array holds the numbers that it was made of: typed arrays cut off what has no room in them, which of requests is wanted and of
+ * answers a wrong result.
+ *
+ * @param given - nested or flat
+ * @throws InferenceError `INTERNAL`
+ */
+export function checkCutOff(name: string, dataType: DataType, data: TensorData, given: readonly unknown[]): void {
+  if (!/^U?INT(8|16|32)$/.test(dataType)) return;
+  const elements = given.flat(Infinity);
+  const index = elements.findIndex((value, at) => value !== data[at]);
+  if (index !== -1)
+    throw new InferenceError("INTERNAL", `The output '${name}' has ${String(elements[index])} in it, which is no ${dataType}.`);
+}

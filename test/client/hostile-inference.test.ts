@@ -51,6 +51,8 @@ describe("an answer to an inference", () => {
     ["with less JSON than its shape", asJson([{ ...output, parameters: {}, shape: [1e12], data: [1] }])],
     ["with more JSON than its shape", asJson([{ ...output, parameters: {}, data: [1, 2] }])],
     ["with JSON that is no number", asJson([{ ...output, parameters: {}, data: [null] }])],
+    ["with JSON that has no room in its data type", asJson([{ ...output, datatype: "INT8", parameters: {}, data: [300] }])],
+    ["with nested JSON that has none", asJson([{ ...output, datatype: "UINT16", shape: [2], parameters: {}, data: [[1], [65_536]] }])],
     ["without data", asJson([{ ...output, parameters: {} }])],
     ["with one output twice", binary([output, output], new Uint8Array(8))],
     ...["null", "[]", "5", "{}", '{"model_name":"m"}', '{"model_name":"m","outputs":[null]}', "[".repeat(100_000), "<h1>", ""].map(

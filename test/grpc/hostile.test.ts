@@ -130,7 +130,7 @@ test("a server that is away is looked for often, and found again soon after it i
       () => "away",
     );
   // grpc-js by itself would have tried three times by then, and its pauses grow to two minutes.
-  for (const until = Date.now() + 2_500; Date.now() < until; ) {
+  for (const until = Date.now() + 2_500; Date.now() < until;) {
     expect(await call()).toBe("away");
     await setTimeout(50);
   }
@@ -157,6 +157,7 @@ describe("an answer", () => {
     ["without data", of({}, [])],
     ["with more data than outputs", of({}, [new Uint8Array(4), new Uint8Array(4)])],
     ["with fields of another type", of({ contents: { intContents: [5] } }, [])],
+    ["with a field that has no room in its data type", of({ datatype: "UINT8", contents: { uintContents: [300] } }, [])],
     ["with more fields than its shape", of({ contents: { fp32Contents: [5, 6] } }, [])],
     ["with one output twice", { outputs: [output, output], rawOutputContents: [new Uint8Array(4), new Uint8Array(4)] }],
   ])("%s", async (_, message) => {

@@ -3,7 +3,7 @@ import { InferenceError } from "../inference-error.ts";
 import { isDataType, type DataType, type TensorData } from "../../tensor/data-type.ts";
 import { sizeOfShape } from "../../tensor/shape.ts";
 import { bytesOfData } from "../elements.ts";
-import { dataOfOutput } from "../output-data.ts";
+import { checkCutOff, dataOfOutput } from "../output-data.ts";
 import type { inference } from "./generated/messages.js";
 import { readContents } from "./contents.ts";
 import { readNumber } from "./int64.ts";
@@ -76,8 +76,9 @@ function readData({ contents }: WireOutput, { name, dataType, size, raw, model }
     return dataOfOutput(name, dataType, size, plainView(raw));
   }
   const data = readContents(contents, dataType, { input: name, model });
-  if (data.length === size) return data;
-  throw contradiction(`The output '${name}' has ${data.length} elements, its shape room for ${size}.`);
+  if (data.length !== size) throw contradiction(`The output '${name}' has ${data.length} elements, its shape room for ${size}.`);
+  checkCutOff(name, dataType, data, (dataType.startsWith("U") ? contents.uintContents : contents.intContents) ?? []);
+  return data;
 }
 
 function contradiction(text: string): InferenceError {

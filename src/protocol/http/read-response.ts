@@ -3,7 +3,7 @@ import { sizeOfShape } from "../../tensor/shape.ts";
 import { plainBytes } from "../elements.ts";
 import type { InferOutput, InferParameters, InferResponse } from "../inference.ts";
 import { InferenceError } from "../inference-error.ts";
-import { dataOfOutput } from "../output-data.ts";
+import { checkCutOff, dataOfOutput } from "../output-data.ts";
 import { headerLengthOutOfRange } from "./header-length.ts";
 import { readJsonData, type JsonReading } from "./json-data.ts";
 import type { WireValue } from "./lenient-json.ts";
@@ -66,6 +66,7 @@ function readOutput(value: WireValue, reading: Reading): InferOutput {
   const data = readJsonData({ name, dataType }, values, size, reading);
   if (data.length !== size)
     throw new InferenceError("INTERNAL", `The output '${name}' has ${data.length} texts, its shape room for ${size}.`);
+  checkCutOff(name, dataType, data, values);
   return { name, dataType, shape, data, parameters };
 }
 
