@@ -108,13 +108,14 @@ export class ServableError extends Error {
 /** Writes a field's path the way TypeScript would: `items[0].x`; the value itself is `(the value)`. */
 export function formatPath(path: FieldIssue["path"]): string {
   if (path.length === 0) return "(the value)";
-  return path
-    .map((key, index) => {
-      if (typeof key === "number") return `[${key}]`;
-      if (!/^[A-Za-z_$][\w$]*$/.test(key)) return `[${JSON.stringify(key)}]`;
-      return index === 0 ? key : `.${key}`;
-    })
-    .join("");
+  return path.map((key, index) => formatKey(key, index === 0)).join("");
+}
+
+/** Writes one key of a path. @internal */
+export function formatKey(key: string | number, isFirst: boolean): string {
+  if (typeof key === "number") return `[${key}]`;
+  if (!/^[A-Za-z_$][\w$]*$/.test(key)) return `[${JSON.stringify(key)}]`;
+  return isFirst ? key : `.${key}`;
 }
 
 /** Text for whatever was thrown, an Error or not. */

@@ -36,12 +36,12 @@ export async function readAnswer(response: Response, clock: CallClock, source: S
 }
 
 async function readValue(response: Response, mediaType: string, clock: CallClock, source: Source): Promise<unknown> {
+  if (response.status === 204) return undefined;
   if (mediaType === "application/json" || mediaType.endsWith("+json")) {
     return readJson(await clock.race(response.text()), "answered with", source);
   }
   if (mediaType === "application/octet-stream") return new Uint8Array(await clock.race(response.arrayBuffer()));
   if (mediaType === "text/plain") return clock.race(response.text());
-  if (response.status === 204) return undefined;
   return clock.race(response.blob());
 }
 

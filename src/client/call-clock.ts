@@ -2,8 +2,8 @@ import { ServableError } from "../errors.ts";
 import { onAbort } from "./on-abort.ts";
 import type { ResolvedCall } from "./options.ts";
 
-// Longer delays overflow the timers of every host and fire at once.
-const longestTimerMs = 2 ** 31 - 1;
+/** Longer delays overflow the timers of every host and fire at once. */
+export const longestTimerMs: number = 2 ** 31 - 1;
 
 /** What ends one call before its time: its time-out, its caller's signal, or the loop over its stream being left. */
 export class CallClock {

@@ -17,6 +17,11 @@ export class EventStreamParser {
   #type = "";
   #data: string[] = [];
 
+  /** Whether the bytes so far end in the middle of an event. */
+  get isPartial(): boolean {
+    return this.#partialLine !== "" || this.#type !== "" || this.#data.length > 0;
+  }
+
   /** The events that the bytes so far complete. */
   push(bytes: Uint8Array): readonly ServerSentEvent[] {
     let text = this.#decoder.decode(bytes, { stream: true });

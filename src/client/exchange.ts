@@ -1,7 +1,8 @@
 import { ServableError, messageOf } from "../errors.ts";
-import type { CallClock } from "./call-clock.ts";
+import { longestTimerMs, type CallClock } from "./call-clock.ts";
 import { networkFailure } from "./network-failure.ts";
 import type { ResolvedCall, ResolvedClient } from "./options.ts";
+import { redirectFailure } from "./redirect.ts";
 import type { RequestBody } from "./request-body.ts";
 
 const firstBackoffMs = 100;
@@ -50,7 +51,7 @@ export async function exchange<T>(outgoing: Exchange<T>): Promise<T> {
 }
 
 /**
- * How long to wait before a call is sent again; undefined where that is not safe.
+ * How long to wait before a call is sent again; undefined where that is not safe, or the server asks for more time than a timer can wait.
  *
  * @param random - from 0 up to 1: spreads clients that were turned away together
  * @param idempotent - whether it may be sent again also where nobody knows what became of it
@@ -58,8 +59,11 @@ export async function exchange<T>(outgoing: Exchange<T>): Promise<T> {
 export function retryDelay(error: ServableError, attempt: number, random: number, idempotent = false): number | undefined {
   const safe = error.code === "overloaded" || error.code === "not_ready" || (idempotent && error.code === "unavailable");
   if (!safe) return undefined;
-  // Never earlier than the server asks for.
-  if (error.retryAfterMs !== undefined) return error.retryAfterMs * (1 + random / 4);
+  if (error.retryAfterMs !== undefined) {
+    // Never earlier than the server asks for: what no timer can wait for is never.
+    const delayMs = error.retryAfterMs * (1 + random / 4);
+    return delayMs > longestTimerMs ? undefined : delayMs;
+  }
   const backoffMs = Math.min(longestBackoffMs, firstBackoffMs * 2 ** attempt);
   return backoffMs * (0.5 + random / 2);
 }
@@ -73,13 +77,18 @@ async function attemptOnce<T>(outgoing: Exchange<T>, body: RequestBody, token: s
   let response: Response;
   try {
     const payload = typeof body.body === "function" ? body.body() : body.body;
-    const init: RequestInit = { method: outgoing.method ?? "POST", headers, body: payload, signal: clock.signal };
+    const init: RequestInit = { method: outgoing.method ?? "POST", headers, body: payload, signal: clock.signal, redirect: "manual" };
     if (payload instanceof ReadableStream) init.duplex = "half";
     response = await clock.race(client.fetch(client.urlOf(outgoing.path), init));
   } catch (thrown) {
     const known = clock.error ?? body.failure();
     if (known !== undefined) throw known;
     return { failure: networkFailure(thrown, `Could not reach ${client.origin}`, call.requestId) };
+  }
+  const redirect = redirectFailure(response, client.origin, call.requestId);
+  if (redirect !== undefined) {
+    response.body?.cancel().catch(() => undefined);
+    throw redirect;
   }
   try {
     if (!response.ok) return { failure: await clock.race(outgoing.readFailure(response, call.requestId)) };

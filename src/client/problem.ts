@@ -1,4 +1,5 @@
-import { ServableError, errorCodes, formatPath, type ErrorCode, type FieldIssue, type JsonValue } from "../errors.ts";
+import { ServableError, errorCodes, formatKey, type ErrorCode, type FieldIssue, type JsonValue } from "../errors.ts";
+import { readFailureText } from "./failure-text.ts";
 import { isJsonObject, parseJson } from "./json.ts";
 
 /** What is known of a failure besides its problem document. */
@@ -40,7 +41,7 @@ export function problemContext(response: Response, requestId: string | undefined
 
 /** Reads an answer that is not a success into the error that it tells of. */
 export async function errorFromResponse(response: Response, requestId: string | undefined): Promise<ServableError> {
-  return errorFromText(response, await response.text(), problemContext(response, requestId));
+  return errorFromText(response, await readFailureText(response), problemContext(response, requestId));
 }
 
 /** The same, of an answer whose body has been read. */
@@ -61,7 +62,8 @@ export function errorFromProblem(problem: JsonValue, context: ProblemContext = {
   if (!isJsonObject(problem)) return new ServableError("internal", "The server told of a failure without a problem document.", context);
   const { type: _type, instance: _instance, title, status, detail, code, requestId, errors, ...details } = problem;
   const message = textOf(detail) ?? textOf(title) ?? "The server told of a failure without saying which.";
-  return new ServableError(codeFor(code, typeof status === "number" ? status : context.status), message, {
+  // The member only repeats the status of the answer, where there is an answer of its own (RFC 9457, section 3.1.2).
+  return new ServableError(codeFor(code, context.status ?? (typeof status === "number" ? status : undefined)), message, {
     issues: Array.isArray(errors) ? errors.flatMap(toFieldIssue) : [],
     details,
     retryAfterMs: context.retryAfterMs,
@@ -111,11 +113,17 @@ function toFieldIssue(entry: JsonValue): FieldIssue[] {
 function readPointer(pointer: string, writtenPath: string | undefined): FieldIssue["path"] {
   const plain = pointer.startsWith("#") ? decodeFragment(pointer.slice(1)) : pointer;
   const path: (string | number)[] = [];
+  // How much of the written path the keys so far are; undefined where they are something else. It is compared key by key: a path may have as many as a
+  // server likes.
+  let written: number | undefined = 0;
   for (const escaped of plain.split("/").slice(1)) {
     const key = escaped.replaceAll("~1", "/").replaceAll("~0", "~");
     const index = /^(0|[1-9]\d*)$/.test(key) ? Number(key) : undefined;
-    const isIndex = index !== undefined && (writtenPath === undefined || writtenPath.startsWith(formatPath([...path, index])));
-    path.push(isIndex ? index : key);
+    const follows = (next: string | number): boolean =>
+      written !== undefined && writtenPath?.startsWith(formatKey(next, path.length === 0), written) === true;
+    const next = index !== undefined && (writtenPath === undefined || follows(index)) ? index : key;
+    written = written !== undefined && follows(next) ? written + formatKey(next, path.length === 0).length : undefined;
+    path.push(next);
   }
   return path;
 }

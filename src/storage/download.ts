@@ -72,7 +72,7 @@ const partialPrefix = ".partial-";
  */
 export async function downloadArtifact(from: string | Storage, options: DownloadOptions): Promise<DownloadedArtifact> {
   refuseUnknownKeys(options, downloadKeys, "downloadArtifact");
-  const storage = openStorage(from, options.storage);
+  const storage = openStorage(from, withIdle(options));
   const uri = typeof from === "string" ? from : storage.uriOf();
   const sha256 = wantedDigest(options.sha256, parseArtifactUri(uri).sha256);
   const limits = resolveArchiveLimits(options.limits);
@@ -97,6 +97,13 @@ export async function downloadArtifact(from: string | Storage, options: Download
       await rm(partial, { recursive: true, force: true }).catch(() => undefined);
     }
   });
+}
+
+/** Until an answer's head is there it is the storage that waits. */
+function withIdle({ storage, idleMs }: DownloadOptions): StorageOptions | undefined {
+  if (idleMs === undefined) return storage;
+  const { http, s3 } = storage ?? {};
+  return { ...storage, http: { ...http, idleMs: http?.idleMs ?? idleMs }, s3: { ...s3, idleMs: s3?.idleMs ?? idleMs } };
 }
 
 async function downloadTo(cache: string, partial: string, storage: Storage, options: DownloadOptions): Promise<DownloadedArtifact> {

@@ -26,10 +26,14 @@ export async function sendRequest(url: URL, { method, headers, body, idleMs, sig
   try {
     return await new Promise<IncomingMessage>((resolve, reject) => {
       const request = (url.protocol === "https:" ? https : http).request(url, { method, headers, ...(signal !== undefined && { signal }) });
-      request.setTimeout(idleMs, () => request.destroy(new Error(`nothing came for ${idleMs} ms`)));
-      request.once("response", resolve);
+      let answer: IncomingMessage | undefined;
+      // Who reads an answer hears only what that is destroyed with.
+      request.setTimeout(idleMs, () => (answer ?? request).destroy(new Error(`nothing came for ${idleMs} ms`)));
+      request.once("response", (response) => resolve((answer = response)));
       // There may be a second one when the first has ended the exchange.
       request.on("error", reject);
+      // Node tells of an answer that changes the protocol (101) in no other way.
+      request.once("close", () => reject(new Error("the connection was closed without an answer")));
       if (body === undefined) request.end();
       else pipeline(Readable.from(body, { objectMode: false }), request).catch(reject);
     });

@@ -67,7 +67,7 @@ export class HttpStorage implements Storage {
       ...(offset > 0 && { range: `bytes=${offset}-`, ...(version !== undefined && { "if-range": version }) }),
     };
     const { answer, url: reached } = await this.#follow(url, headers, signal);
-    if (answer.statusCode === 416) {
+    if (answer.statusCode === 416 && offset > 0) {
       answer.destroy();
       // It has become shorter.
       return this.read(name, { signal });

@@ -142,6 +142,18 @@ describe("a download", () => {
     }
   });
 
+  test("from a server that says nothing at all does not wait for longer than it may", async () => {
+    await withServer(
+      () => undefined,
+      async (url) => {
+        await withFolder(async (folder) => {
+          const failed = downloadArtifact(url, { folder, retries: 0, idleMs: 200 });
+          await expect(failed).rejects.toMatchObject({ code: "unavailable", message: expect.stringContaining("for 200 ms") as string });
+        });
+      },
+    );
+  });
+
   test("what is wrong has its own error, and nothing half-written stays", async () => {
     const archive = await smallArchive();
     const cases: [string, Buffer, Parameters<typeof downloadArtifact>[1] extends infer O ? Partial<O> : never, string][] = [

@@ -7,6 +7,7 @@ import { openStorage } from "../../src/storage/open-storage.ts";
 import { bytesSource, fileSource } from "../../src/storage/sources.ts";
 import type { ArtifactSource, Storage } from "../../src/storage/storage.ts";
 import { parseArtifactUri, publicUri } from "../../src/storage/uri.ts";
+import { startRawServer } from "../client/raw-server.ts";
 import { gather, listing, withFolder, withServer } from "./support.ts";
 
 /** A server that keeps what is PUT as a well-kept one does: whole or not at all. */
@@ -200,6 +201,29 @@ describe("an HTTP server", () => {
           await expect(openStorage(`${url}/loop`).read()).rejects.toThrow("redirects too often");
         },
       );
+    });
+  });
+
+  test.each([
+    ["another protocol", "HTTP/1.1 101 Yes\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", "unavailable", /closed without an answer/],
+    ["what is no HTTP", "SSH-2.0-OpenSSH\r\n", "unavailable", /Expected HTTP/],
+    ["another part", "HTTP/1.1 206 X\r\ncontent-range: bytes 5-9/10\r\ncontent-length: 5\r\n\r\nabcde", "load_failed", /another part/],
+    ["that it has less than nothing", "HTTP/1.1 416 X\r\ncontent-length: 0\r\n\r\n", "load_failed", /HTTP 416/],
+  ])("that answers with %s", async (_, answer, code, message) => {
+    await using server = await startRawServer((socket) => socket.write(answer));
+    await expect(openStorage(server.url, { http: { idleMs: 2_000 } }).read("x")).rejects.toMatchObject({
+      code,
+      message: expect.stringMatching(message) as string,
+    });
+    expect(server.requests()).toBe(1);
+  });
+
+  test("that falls silent in the middle", async () => {
+    await using server = await startRawServer((socket) => socket.write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc"));
+    const { content } = await openStorage(server.url, { http: { idleMs: 200 } }).read("x");
+    await expect(gather(content)).rejects.toMatchObject({
+      code: "unavailable",
+      message: expect.stringContaining("broke off: nothing came for 200 ms") as string,
     });
   });
 

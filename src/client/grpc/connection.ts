@@ -25,6 +25,9 @@ export interface UnaryMethod<Q, R> {
 
 /** HTTP/2's, for each call: with the usual 64 KiB a large tensor waits for its reader hundreds of times. */
 const flowControlBytes = 4 * 1024 * 1024;
+/** How soon a server is looked for again: by itself grpc-js has calls fail for up to two minutes after one that was away has come back. */
+const firstReconnectMs = 100;
+const longestReconnectMs = 2000;
 const service = "/inference.GRPCInferenceService/";
 
 /** One client's way to its server: opened when it is first needed, and used by all of its calls. */
@@ -150,6 +153,8 @@ export class Connection {
       "grpc.max_receive_message_length": maxMessageBytes,
       "grpc.max_send_message_length": -1,
       "grpc-node.flow_control_window": flowControlBytes,
+      "grpc.initial_reconnect_backoff_ms": firstReconnectMs,
+      "grpc.max_reconnect_backoff_ms": longestReconnectMs,
       // Retries are made here, where it is known which are safe.
       "grpc.enable_retries": 0,
       ...(compression === undefined ? {} : { "grpc.default_compression_algorithm": grpc.compressionAlgorithms[compression] }),

@@ -26,13 +26,24 @@ const unavailable = 14;
 export function grpcFailure(thrown: unknown, origin: string, requestId: string | undefined): ServableError {
   if (ServableError.isInstance(thrown)) return thrown;
   if (!isServiceError(thrown))
-    return new ServableError("internal", `The call to ${origin} failed: ${messageOf(thrown)}`, { requestId, cause: thrown });
+    return new ServableError("internal", `The call to ${origin} failed: ${reasonOf(thrown)}`, { requestId, cause: thrown });
   const { code: status, details } = thrown;
   const own = errorCodes.find((code) => code === String(thrown.metadata?.get("servable-code")[0]));
   const code = own ?? (status === unavailable ? turnedAwayCode(details) : undefined) ?? codes[status] ?? "internal";
   const isNobody = status === unavailable && details.includes("ECONNREFUSED");
-  const message = isNobody ? `Could not reach ${origin}: ${details}. ${nobodyListens}` : details;
+  const unreached = `Could not reach ${origin}: ${details}. ${nobodyListens}`;
+  const message = isNobody
+    ? unreached
+    : details === ""
+      ? `${origin} ended the call with the gRPC status ${status}, and did not say why.`
+      : details;
   return new ServableError(code, message, { requestId, cause: thrown, details: { status } });
+}
+
+/** grpc-js makes an error without any word of its own out of a message that it can't unpack. */
+function reasonOf(thrown: unknown): string {
+  const isWordless = thrown instanceof Error && "code" in thrown && thrown.code === undefined;
+  return isWordless ? "its answer is compressed in a way that is not known here." : messageOf(thrown);
 }
 
 /** A failure that came as a reply of a stream, which tells no status. */

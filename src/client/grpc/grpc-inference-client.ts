@@ -10,7 +10,7 @@ import type { InferRequest } from "../../protocol/inference.ts";
 import type { ModelMetadata, ModelStatistics, RepositoryIndexEntry, ServerMetadata } from "../../protocol/model-info.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { closable } from "../closable.ts";
-import { inferResult, outgoingInfer, type AnyInputs } from "../open-inference/infer-call.ts";
+import { inferResult, outgoingInfer, type AnyInputs, type ExpectedAnswer } from "../open-inference/infer-call.ts";
 import {
   indexKeys,
   loadKeys,
@@ -28,6 +28,7 @@ import type { AnyModels, ClassifiedOutputs, ModelInputs, ModelMap, ModelOutputs,
 import { callKeys, type CallOptions } from "../options.ts";
 import { Connection } from "./connection.ts";
 import { inferStream } from "./infer-stream.ts";
+import { mapEach } from "./map-each.ts";
 import { methods } from "./methods.ts";
 import { resolveGrpcClient, type GrpcClientOptions } from "./options.ts";
 
@@ -40,6 +41,8 @@ export interface StreamedRequest<Inputs> extends Pick<InferOptions, "id" | "outp
 export type StreamedResult<Outputs> =
   | { readonly id: string; readonly result: InferResult<Outputs>; readonly error?: undefined }
   | { readonly id: string; readonly result?: undefined; readonly error: ServableError };
+
+type ModelInferResponse = inference.ModelInferResponse.$Properties;
 
 const isFinal = "triton_final_response";
 
@@ -156,7 +159,6 @@ export class GrpcInferenceClient<Models extends ModelMap<Models> = AnyModels> im
     options: Omit<InferOptions<Output>, "outputs"> = {},
   ): Promise<InferResult<ClassifiedOutputs<Output>>> {
     const result = await this.#infer(requestOf(model, inputs, options, classes), options);
-    for (const tensor of Object.values(result.outputs)) tensor.as("BYTES");
     return result as unknown as InferResult<ClassifiedOutputs<Output>>;
   }
 
@@ -170,16 +172,18 @@ export class GrpcInferenceClient<Models extends ModelMap<Models> = AnyModels> im
     inputs: ModelInputs<Models[M]>,
     options: InferOptions<Output> = {},
   ): AsyncIterableIterator<InferResult<ModelOutputs<Models[M], Output>>> {
+    const expected = this.#expected([]);
     const request = requestOf(model, inputs, { ...options, parameters: { ...options.parameters, [finalResponseKey]: true } });
     const clock = this.#connection.clock("ModelStreamInfer", options);
     const replies = inferStream(this.#connection, only(request), clock, options);
     async function* results(): AsyncGenerator<InferResult<ModelOutputs<Models[M], Output>>> {
-      for await (const { response, error } of replies) {
+      for await (const { message, error } of replies) {
         if (error !== undefined) throw error;
-        const { [isFinal]: final, ...parameters } = response.parameters;
+        const result = inferResult(expected, () => readInferResponse(message));
+        const { [isFinal]: final, ...parameters } = result.parameters;
         // The last message of a decoupled model is empty and no answer.
-        const empty = final === true && response.outputs.length === 0;
-        if (!empty) yield inferResult({ ...response, parameters }) as unknown as InferResult<ModelOutputs<Models[M], Output>>;
+        const empty = final === true && Object.keys(result.outputs).length === 0;
+        if (!empty) yield { ...result, parameters } as unknown as InferResult<ModelOutputs<Models[M], Output>>;
         if (final === true) return;
       }
     }
@@ -197,15 +201,20 @@ export class GrpcInferenceClient<Models extends ModelMap<Models> = AnyModels> im
   ): AsyncIterableIterator<StreamedResult<ModelOutputs<Models[M]>>> {
     refuseUnknownKeys(options, modelCallKeys, "A call of inferEach");
     const clock = this.#connection.clock("ModelStreamInfer", options);
-    async function* written(): AsyncGenerator<InferRequest> {
-      for await (const { inputs, ...own } of requests) yield requestOf(model, inputs, { ...options, ...own });
-    }
-    const replies = inferStream(this.#connection, written(), clock, options);
-    async function* results(): AsyncGenerator<StreamedResult<ModelOutputs<Models[M]>>> {
-      for await (const { id, response, error } of replies) {
-        if (error !== undefined) yield { id, error };
-        else yield { id, result: inferResult(response) as unknown as InferResult<ModelOutputs<Models[M]>> };
+    const written = mapEach(requests, ({ inputs, ...own }) => requestOf(model, inputs, { ...options, ...own }));
+    const replies = inferStream(this.#connection, written, clock, options);
+    const expected = this.#expected([]);
+    const read = (id: string, message: ModelInferResponse): StreamedResult<ModelOutputs<Models[M]>> => {
+      try {
+        const result = inferResult(expected, () => readInferResponse(message));
+        return { id, result: result as unknown as InferResult<ModelOutputs<Models[M]>> };
+      } catch (thrown) {
+        if (ServableError.isInstance(thrown)) return { id, error: thrown };
+        throw thrown;
       }
+    };
+    async function* results(): AsyncGenerator<StreamedResult<ModelOutputs<Models[M]>>> {
+      for await (const { id, message, error } of replies) yield error === undefined ? read(id, message) : { id, error };
     }
     return closable(results(), () => clock.leave());
   }
@@ -213,7 +222,11 @@ export class GrpcInferenceClient<Models extends ModelMap<Models> = AnyModels> im
   async #infer(request: InferRequest, options: CallOptions): Promise<InferResult<Record<string, Tensor>>> {
     const method = this.#connection.compresses ? methods.ModelInfer : methods.ModelInferGathered;
     const { message } = await this.#connection.unary(method, writeInferRequest(request), options);
-    return inferResult(readInferResponse(message));
+    return inferResult(this.#expected(request.outputs), () => readInferResponse(message));
+  }
+
+  #expected(asked: ExpectedAnswer["asked"]): ExpectedAnswer {
+    return { origin: this.#connection.origin, asked };
   }
 
   /** What says no is an answer, and so is that nobody answers at all. */

@@ -1,18 +1,17 @@
 import type { ClientDuplexStream } from "@grpc/grpc-js";
-import { type ServableError } from "../../errors.ts";
+import { ServableError } from "../../errors.ts";
 import type { InferRequest } from "../../protocol/inference.ts";
+import type { inference } from "../../protocol/grpc/generated/messages.js";
 import { writeInferRequest } from "../../protocol/grpc/infer-request.ts";
-import { readInferResponse } from "../../protocol/grpc/infer-response.ts";
-import type { InferResponse } from "../../protocol/inference.ts";
 import type { CallClock } from "../call-clock.ts";
 import type { CallOptions } from "../options.ts";
 import { asBuffer, type Connection } from "./connection.ts";
 import { grpcFailure, streamedFailure } from "./failure.ts";
 
-/** One reply of a stream: a response, or why there is none. */
+/** One reply of a stream: a response as it came, or why there is none. */
 export type StreamedReply =
-  | { readonly id: string; readonly response: InferResponse; readonly error?: undefined }
-  | { readonly id: string; readonly response?: undefined; readonly error: ServableError };
+  | { readonly id: string; readonly message: inference.ModelInferResponse.$Properties; readonly error?: undefined }
+  | { readonly id: string; readonly message?: undefined; readonly error: ServableError };
 
 /** Sends requests over one stream, no faster than they are taken, and gives its replies as they come. Leaving the loop ends it. */
 export async function* inferStream(
@@ -22,51 +21,60 @@ export async function* inferStream(
   options: CallOptions,
 ): AsyncGenerator<StreamedReply> {
   let call: ClientDuplexStream<Buffer, Buffer> | undefined;
-  let sending: Promise<void> = Promise.resolve();
-  // What the source of requests threw, which no reply can tell of.
-  let source: { readonly thrown: unknown } | undefined;
+  const source = requests[Symbol.asyncIterator]();
+  // What the source of requests threw no reply can tell of.
+  const sending: { isDone: boolean; failed?: { readonly thrown: unknown } } = { isDone: false };
   try {
     const opened = await connection.stream("ModelStreamInfer", clock, options);
     const { messages } = opened.packages;
     const { ModelInferRequest, ModelStreamInferResponse } = messages.inference;
     const open = (call = opened.call);
     const encode = (request: InferRequest): Buffer => asBuffer(ModelInferRequest.encode(writeInferRequest(request)).finish());
-    sending = sendAll(open, requests, encode, clock.signal).catch((thrown: unknown) => {
-      source = { thrown };
-      open.cancel();
-    });
+    void sendAll(open, source, encode, clock.signal).then(
+      (all) => (sending.isDone = all),
+      (thrown: unknown) => {
+        sending.failed = { thrown };
+        open.cancel();
+      },
+    );
     clock.arm();
     for await (const bytes of open) {
       clock.disarm();
       const reply = ModelStreamInferResponse.decode(asBuffer(bytes as Uint8Array));
       const message = reply.inferResponse ?? {};
       const id = message.id ?? "";
-      if (reply.errorMessage === "") yield { id, response: readInferResponse(message) };
+      if (reply.errorMessage === "") yield { id, message };
       else yield { id, error: streamedFailure(reply.errorMessage, options.requestId) };
       clock.arm();
     }
+    // That there was room for the last request may be told of together with the end.
+    if (!sending.isDone) await new Promise((resolve) => void setImmediate(resolve));
+    if (!sending.isDone) throw new ServableError("unavailable", `${connection.origin} ended the stream before all requests were sent.`);
   } catch (thrown) {
-    if (source !== undefined) throw source.thrown;
+    if (sending.failed !== undefined) throw sending.failed.thrown;
     throw clock.error ?? grpcFailure(thrown, connection.origin, options.requestId);
   } finally {
     clock.close();
     call?.cancel();
     call?.on("error", () => undefined);
-    void sending;
+    // It may wait for ever for a request that nobody takes any more; what it throws on that occasion belongs to nobody.
+    void (async () => source.return?.())().catch(() => undefined);
   }
 }
 
+/** @returns whether there was somebody to take all of them */
 async function sendAll(
   call: ClientDuplexStream<Buffer, Buffer>,
-  requests: AsyncIterable<InferRequest>,
+  requests: AsyncIterator<InferRequest>,
   encode: (request: InferRequest) => Buffer,
   signal: AbortSignal,
-): Promise<void> {
-  for await (const request of requests) {
-    if (signal.aborted || call.destroyed) return;
-    if (!call.write(encode(request))) await untilRoom(call);
+): Promise<boolean> {
+  for (let next = await requests.next(); next.done !== true; next = await requests.next()) {
+    if (signal.aborted || call.destroyed) return false;
+    if (!call.write(encode(next.value))) await untilRoom(call);
   }
   call.end();
+  return true;
 }
 
 function untilRoom(call: ClientDuplexStream<Buffer, Buffer>): Promise<void> {

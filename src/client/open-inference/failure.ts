@@ -1,4 +1,5 @@
-import { ServableError, type ErrorCode } from "../../errors.ts";
+import { errorFromData, errorToData, ServableError, type ErrorCode } from "../../errors.ts";
+import { readFailureText } from "../failure-text.ts";
 import { isJsonObject, parseJson } from "../json.ts";
 import { codeOfStatus, errorFromText, problemContext } from "../problem.ts";
 
@@ -12,17 +13,19 @@ const turnedAway: readonly (readonly [RegExp, ErrorCode])[] = [
 /** Reads an answer that is no success: `{"error": text}`, or whatever a proxy says. */
 export async function readModelFailure(response: Response, requestId: string | undefined): Promise<ServableError> {
   const context = problemContext(response, requestId);
-  const text = await response.text();
+  const text = await readFailureText(response);
   const message = errorTextOf(text);
-  if (message === undefined) return errorFromText(response, text, context);
-  return new ServableError(codeOf(message, response.status), message, { ...context, details: { status: response.status } });
+  const details = { status: response.status };
+  if (message !== undefined) return new ServableError(codeOf(message, response.status), message, { ...context, details });
+  const told = errorToData(errorFromText(response, text, context));
+  return errorFromData({ ...told, details: { ...told.details, ...details } });
 }
 
-/** The text of `{"error": text}`; undefined for anything else. */
+/** The text of `{"error": text}`; undefined for anything else, and for one that says nothing. */
 function errorTextOf(text: string): string | undefined {
   try {
     const value = parseJson(text);
-    return isJsonObject(value) && typeof value.error === "string" ? value.error : undefined;
+    return isJsonObject(value) && typeof value.error === "string" && value.error !== "" ? value.error : undefined;
   } catch {
     return undefined;
   }

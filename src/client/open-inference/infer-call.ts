@@ -1,6 +1,6 @@
 import { ServableError, messageOf } from "../../errors.ts";
 import { refuseUnknownKeys } from "../../known-keys.ts";
-import type { InferParameter, InferResponse } from "../../protocol/inference.ts";
+import type { InferParameter, InferResponse, RequestedOutput } from "../../protocol/inference.ts";
 import { headerLengthName } from "../../protocol/http/header-length.ts";
 import { readInferResponse } from "../../protocol/http/read-response.ts";
 import type { OutgoingInfer } from "../../protocol/http/write-request.ts";
@@ -47,24 +47,41 @@ function checkCount(name: string, count: number): number {
   throw new ServableError("invalid_argument", `How many classes of '${name}' to give must be a whole number from 1; it is ${count}.`);
 }
 
+/** Where an answer comes from, for messages, and what has to be in it. */
+export interface ExpectedAnswer {
+  readonly origin: string;
+  /** The outputs that were asked for by name. */
+  readonly asked: readonly RequestedOutput[];
+}
+
 /**
  * Reads the answer to an inference.
  *
  * @param inPieces - whether the host's fetch copies less where a large body is taken piece by piece
  * @throws ServableError `internal` for what is none
  */
-export async function readInferAnswer(response: Response, origin: string, inPieces: boolean): Promise<InferResponse> {
+export async function readInferAnswer(
+  response: Response,
+  expected: ExpectedAnswer,
+  inPieces: boolean,
+): Promise<InferResult<Record<string, Tensor>>> {
   const header = response.headers.get(headerLengthName);
   const body = await readBody(response, Number(header ?? 0), inPieces);
+  return inferResult(expected, () => readInferResponse(body, header === null ? undefined : Number(header)));
+}
+
+/**
+ * What a call gives.
+ *
+ * @param read - reads it from the wire
+ * @throws ServableError `internal` where the server contradicts itself: what it sent is no fault of the request, whatever the reading of it says
+ */
+export function inferResult({ origin, asked }: ExpectedAnswer, read: () => InferResponse): InferResult<Record<string, Tensor>> {
   try {
-    return readInferResponse(body, header === null ? undefined : Number(header));
+    const response = read();
+    const { modelName, modelVersion, id, parameters } = response;
+    return { modelName, modelVersion, id, parameters, outputs: tensorsOf(response, asked) };
   } catch (thrown) {
     throw new ServableError("internal", `The answer from ${origin} can't be read: ${messageOf(thrown)}`, { cause: thrown });
   }
-}
-
-/** What a call gives. */
-export function inferResult(response: InferResponse): InferResult<Record<string, Tensor>> {
-  const { modelName, modelVersion, id, parameters } = response;
-  return { modelName, modelVersion, id, parameters, outputs: tensorsOf(response) };
 }

@@ -1,8 +1,8 @@
 import { ServableError, messageOf, type JsonValue } from "../../errors.ts";
 import { writeInferRequest, type OutgoingInfer } from "../../protocol/http/write-request.ts";
 import { refuseUnknownKeys } from "../../known-keys.ts";
-import type { ModelMetadata, ModelStatistics, RepositoryIndexEntry, ServerMetadata } from "../../protocol/model-info.ts";
-import type { InferResponse } from "../../protocol/inference.ts";
+import type { ModelMetadata, ModelStatistics, RepositoryIndexEntry, ServerMetadata, TensorMetadata } from "../../protocol/model-info.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { CallClock } from "../call-clock.ts";
 import { closable } from "../closable.ts";
 import { exchange, type Exchange } from "../exchange.ts";
@@ -12,7 +12,7 @@ import type { RequestBody } from "../request-body.ts";
 import { jsonBody, noBody, tensorBody } from "./bodies.ts";
 import { readModelFailure } from "./failure.ts";
 import { readGenerateResult, readGenerateStream, type GenerateResult } from "./generate-stream.ts";
-import { inferResult, outgoingInfer, readInferAnswer } from "./infer-call.ts";
+import { outgoingInfer, readInferAnswer } from "./infer-call.ts";
 import {
   indexKeys,
   modelCallKeys,
@@ -83,12 +83,12 @@ export class OpenInferenceClient<Models extends ModelMap<Models> = AnyModels> im
 
   async serverMetadata(options: CallOptions = {}): Promise<ServerMetadata> {
     refuseUnknownKeys(options, callKeys, "A call of serverMetadata");
-    return this.#get("v2", options, isNamed<ServerMetadata>);
+    return this.#get("v2", options, isServerMetadata);
   }
 
   async modelMetadata(model: keyof Models & string, options: ModelCallOptions = {}): Promise<ModelMetadata> {
     refuseUnknownKeys(options, modelCallKeys, "A call of modelMetadata");
-    return this.#get(modelPath(model, options.version), options, isNamed<ModelMetadata>);
+    return this.#get(modelPath(model, options.version), options, isModelMetadata);
   }
 
   async modelConfig(model: keyof Models & string, options: ModelCallOptions = {}): Promise<Readonly<Record<string, JsonValue>>> {
@@ -131,9 +131,9 @@ export class OpenInferenceClient<Models extends ModelMap<Models> = AnyModels> im
     inputs: ModelInputs<Models[M]>,
     options: InferOptions<Output> = {},
   ): Promise<InferResult<ModelOutputs<Models[M], Output>>> {
-    const response = await this.#infer(model, outgoingInfer(inputs, options), options);
+    const result = await this.#infer(model, outgoingInfer(inputs, options), options);
     // That the server's models are those of `Models` is the caller's promise, as is that a server keeps to their metadata.
-    return inferResult(response) as unknown as InferResult<ModelOutputs<Models[M], Output>>;
+    return result as unknown as InferResult<ModelOutputs<Models[M], Output>>;
   }
 
   async classify<M extends keyof Models & string, Output extends OutputName<Models[M]>>(
@@ -142,9 +142,7 @@ export class OpenInferenceClient<Models extends ModelMap<Models> = AnyModels> im
     classes: { readonly [Name in Output]: number },
     options: Omit<InferOptions<Output>, "outputs"> = {},
   ): Promise<InferResult<ClassifiedOutputs<Output>>> {
-    const response = await this.#infer(model, outgoingInfer(inputs, options, classes), options);
-    const result = inferResult(response);
-    for (const tensor of Object.values(result.outputs)) tensor.as("BYTES");
+    const result = await this.#infer(model, outgoingInfer(inputs, options, classes), options);
     return result as unknown as InferResult<ClassifiedOutputs<Output>>;
   }
 
@@ -175,8 +173,7 @@ export class OpenInferenceClient<Models extends ModelMap<Models> = AnyModels> im
     let clock: CallClock | undefined;
     const start = (): Promise<AsyncGenerator<GenerateResult>> => {
       const started = (clock = this.#clock(path, options));
-      const read = (response: Response): Promise<AsyncGenerator<GenerateResult>> =>
-        Promise.resolve(readGenerateStream(response, started, origin));
+      const read = (response: Response): Promise<AsyncGenerator<GenerateResult>> => readGenerateStream(response, started, origin);
       return exchange(this.#exchange(path, options, started, { encode: () => this.#jsonBody(writeJson(body)), read, accept: eventStream }));
     };
     async function* items(): AsyncGenerator<GenerateResult> {
@@ -185,12 +182,12 @@ export class OpenInferenceClient<Models extends ModelMap<Models> = AnyModels> im
     return closable(items(), () => clock?.leave());
   }
 
-  #infer(model: string, request: OutgoingInfer, options: ModelCallOptions): Promise<InferResponse> {
+  #infer(model: string, request: OutgoingInfer, options: ModelCallOptions): Promise<InferResult<Record<string, Tensor>>> {
     const written = writeInferRequest(request);
-    const { origin } = this.#resolved.client;
+    const expected = { origin: this.#resolved.client.origin, asked: request.outputs };
     return this.#send(`${modelPath(model, options.version)}/infer`, options, {
       encode: () => tensorBody(written, this.#resolved.bodies),
-      read: (response) => readInferAnswer(response, origin, this.#resolved.bodies.streams),
+      read: (response) => readInferAnswer(response, expected, this.#resolved.bodies.streams),
       accept: "application/octet-stream, application/json",
     });
   }
@@ -271,8 +268,19 @@ function parseAnswer(text: string, origin: string): JsonValue {
 
 // These look at the outside of what they let through; what is in it is the protocol's word.
 
-function isNamed<T extends ServerMetadata | ModelMetadata>(value: JsonValue): value is T & JsonValue {
+function isServerMetadata(value: JsonValue): value is ServerMetadata & JsonValue {
   return isJsonObject(value) && typeof value.name === "string";
+}
+
+/** Of models the tensors, too: models of ours are made of them. */
+function isModelMetadata(value: JsonValue): value is ModelMetadata & JsonValue {
+  if (!isJsonObject(value) || typeof value.name !== "string") return false;
+  return [value.inputs, value.outputs].every((list) => Array.isArray(list) && list.every(isTensorMetadata));
+}
+
+function isTensorMetadata(value: JsonValue): value is TensorMetadata & JsonValue {
+  if (!isJsonObject(value) || typeof value.name !== "string" || typeof value.datatype !== "string") return false;
+  return Array.isArray(value.shape) && value.shape.every((dimension: JsonValue) => typeof dimension === "number");
 }
 
 function isStatistics(value: JsonValue): value is { readonly model_stats: readonly ModelStatistics[] } & JsonValue {

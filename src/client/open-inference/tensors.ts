@@ -1,5 +1,5 @@
 import { ServableError, messageOf } from "../../errors.ts";
-import type { InferOutput, InferResponse } from "../../protocol/inference.ts";
+import type { InferOutput, InferResponse, RequestedOutput } from "../../protocol/inference.ts";
 import { arrayTypes, type DataType, type TensorData } from "../../tensor/data-type.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { RankedTensor, TensorInput } from "./model-types.ts";
@@ -58,8 +58,24 @@ function dataTypeOf(data: unknown): DataType {
   );
 }
 
-/** The outputs of an answer, by name. */
-export function tensorsOf({ outputs }: InferResponse): Record<string, Tensor> {
+/**
+ * The outputs of an answer, by name.
+ *
+ * @param asked - those that have to be among them; classes are texts
+ * @throws ServableError where they are not, or are no tensors, or one is there twice
+ */
+export function tensorsOf({ outputs }: InferResponse, asked: readonly RequestedOutput[]): Record<string, Tensor> {
+  const tensors = new Map<string, Tensor>();
+  for (const { name, dataType, shape, data } of outputs) {
+    if (tensors.has(name)) throw new ServableError("internal", `It has the output '${name}' twice.`);
+    tensors.set(name, new Tensor(dataType, shape, data));
+  }
+  for (const { name, classification } of asked) {
+    const tensor = tensors.get(name);
+    if (tensor === undefined) throw new ServableError("internal", `The output '${name}' was asked for, and is not in it.`);
+    if (classification !== undefined && tensor.dataType !== "BYTES")
+      throw new ServableError("internal", `Classes of '${name}' were asked for, and it is ${tensor.toString()}.`);
+  }
   // fromEntries defines properties, so that an output named "__proto__" is just that.
-  return Object.fromEntries(outputs.map(({ name, dataType, shape, data }) => [name, new Tensor(dataType, shape, data)]));
+  return Object.fromEntries(tensors);
 }

@@ -1,9 +1,9 @@
-import { messageOf } from "../../errors.ts";
-import { arrayTypes, isDataType, type TensorData } from "../../tensor/data-type.ts";
+import { isDataType } from "../../tensor/data-type.ts";
 import { sizeOfShape } from "../../tensor/shape.ts";
-import { dataOfBytes, plainBytes, readStrings } from "../elements.ts";
+import { plainBytes } from "../elements.ts";
 import type { InferOutput, InferParameters, InferResponse } from "../inference.ts";
 import { InferenceError } from "../inference-error.ts";
+import { checkCutOff, dataOfOutput } from "../output-data.ts";
 import { headerLengthOutOfRange } from "./header-length.ts";
 import { readJsonData, type JsonReading } from "./json-data.ts";
 import type { WireValue } from "./lenient-json.ts";
@@ -58,7 +58,7 @@ function readOutput(value: WireValue, reading: Reading): InferOutput {
   const byteSize = memberOf(given, "binary_data_size");
   if (byteSize !== undefined) {
     const bytes = takeBytes(name, unsignedOf(byteSize, "Unable to parse 'binary_data_size'"), reading);
-    return { name, dataType, shape, data: readBytes(name, dataType, size, bytes), parameters };
+    return { name, dataType, shape, data: dataOfOutput(name, dataType, size, bytes), parameters };
   }
   const values = arrayMember(value, "data");
   if (size > reading.body.byteLength)
@@ -66,6 +66,7 @@ function readOutput(value: WireValue, reading: Reading): InferOutput {
   const data = readJsonData({ name, dataType }, values, size, reading);
   if (data.length !== size)
     throw new InferenceError("INTERNAL", `The output '${name}' has ${data.length} texts, its shape room for ${size}.`);
+  checkCutOff(name, dataType, data, values);
   return { name, dataType, shape, data, parameters };
 }
 
@@ -78,17 +79,4 @@ function takeBytes(name: string, byteSize: number, reading: Reading): Uint8Array
   const bytes = reading.body.subarray(reading.offset, end);
   reading.offset = end;
   return bytes;
-}
-
-function readBytes(name: string, dataType: InferOutput["dataType"], size: number, bytes: Uint8Array): TensorData {
-  if (dataType === "BYTES") {
-    try {
-      return readStrings(bytes, size, name, { modelName: "", requestId: "" });
-    } catch (thrown) {
-      throw new InferenceError("INTERNAL", `The output '${name}' can't be read: ${messageOf(thrown)}`, { cause: thrown });
-    }
-  }
-  const expected = size * arrayTypes[dataType].BYTES_PER_ELEMENT;
-  if (bytes.byteLength === expected) return dataOfBytes(dataType, bytes);
-  throw new InferenceError("INTERNAL", `The output '${name}' has ${bytes.byteLength} bytes, its shape room for ${expected}.`);
 }
