@@ -133,6 +133,27 @@ describe("what watches and writes", () => {
   });
 });
 
+describe("a response handler of somebody's own", () => {
+  const bytes = new Uint8Array(4).fill(65);
+  const detached = new Uint8Array(4);
+  structuredClone(detached, { transfer: [detached.buffer] });
+  const shared = new Uint8Array(new SharedArrayBuffer(4)).fill(65);
+
+  // With hooks of others the answers are Fastify's to send.
+  test.each([[undefined], [() => undefined]])("may give odd bytes", async (configure) => {
+    const give: Readonly<Record<string, unknown>> = { detached, shared, bytes, none: new Uint8Array(0), heir: Object.create(bytes) };
+    const service = defineService({
+      name: "odd",
+      response: { mediaTypes: ["application/octet-stream"], serialize: (which: string) => give[which] as Uint8Array },
+      call: (which: unknown) => which as string,
+    });
+    await using server = await serve([service], { configure });
+    for (const which of ["bytes", "shared"]) expect(await (await server.post("/odd", `"${which}"`)).text()).toBe("AAAA");
+    expect(await (await server.post("/odd", '"none"')).text()).toBe("");
+    for (const which of ["detached", "heir"]) await problemOf(await server.post("/odd", `"${which}"`), 500, "serialization_failed");
+  });
+});
+
 describe("around a model", () => {
   const rows = (count: number): NamedArrays => ({ x: new Tensor("FP32", [count, 1], new Float32Array(count)) });
   const model = (): Model => ({
