@@ -91,18 +91,51 @@ export class ServableError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "ServableError";
     this.code = code;
-    this.issues = options.issues ?? [];
-    this.details = options.details ?? {};
-    this.retryAfterMs = options.retryAfterMs;
-    this.requestId = options.requestId;
-    this.stage = options.stage;
+    // Plain JavaScript can give anything here. What can't be told is left out, since the error is to reach its client all the same.
+    this.issues = areIssues(options.issues) ? options.issues : [];
+    this.details = plainDetails(options.details);
+    this.retryAfterMs = Number.isFinite(options.retryAfterMs) ? options.retryAfterMs : undefined;
+    this.requestId = textOrNothing(options.requestId);
+    this.stage = textOrNothing(options.stage);
     Object.defineProperty(this, marker, { value: true });
   }
 
   /** Whether a value is a ServableError, also one of another installed copy of this package, where `instanceof` fails. */
   static isInstance(value: unknown): value is ServableError {
-    return typeof value === "object" && value !== null && marker in value;
+    try {
+      return typeof value === "object" && value !== null && marker in value && "code" in value && typeof value.code === "string";
+    } catch {
+      // A Proxy can throw at any question.
+      return false;
+    }
   }
+}
+
+function areIssues(issues: unknown): issues is readonly FieldIssue[] {
+  return Array.isArray(issues) && issues.every(isIssue);
+}
+
+function isIssue(issue: Partial<FieldIssue> | null): boolean {
+  return typeof issue?.message === "string" && Array.isArray(issue.path) && issue.path.every(isKey);
+}
+
+function isKey(key: unknown): boolean {
+  return typeof key === "string" || typeof key === "number";
+}
+
+/** A copy as JSON has it, which every wire and every thread can be told. */
+function plainDetails(details: ServableErrorOptions["details"]): ServableError["details"] {
+  if (details === undefined) return {};
+  try {
+    const plain = JSON.parse(JSON.stringify(details)) as ServableError["details"] | null;
+    return typeof plain === "object" && !Array.isArray(plain) ? (plain ?? {}) : {};
+  } catch {
+    return {};
+  }
+}
+
+function textOrNothing(text: unknown): string | undefined {
+  return typeof text === "string" ? text : undefined;
 }
 
 /** Writes a field's path the way TypeScript would: `items[0].x`; the value itself is `(the value)`. */
@@ -118,16 +151,17 @@ export function formatKey(key: string | number, isFirst: boolean): string {
   return isFirst ? key : `.${key}`;
 }
 
-/** Text for whatever was thrown, an Error or not. */
+/** Text for whatever was thrown, an Error or not. Never throws, whatever getters say. */
 export function messageOf(thrown: unknown): string {
-  if (thrown instanceof Error) return thrown.message;
   if (typeof thrown === "string") return thrown;
   try {
+    // Nothing keeps a message from being set to an object, such as the body of an answer.
+    if (thrown instanceof Error) return typeof thrown.message === "string" ? thrown.message : messageOf(thrown.message);
     // Its declared type hides that undefined, functions and symbols give undefined.
     const text = JSON.stringify(thrown) as string | undefined;
     return text ?? String(thrown);
   } catch {
-    return Object.prototype.toString.call(thrown);
+    return `(${typeof thrown} that can't be told)`;
   }
 }
 
@@ -150,7 +184,12 @@ export function errorFromData(data: ErrorData): ServableError {
   return new ServableError(data.code, data.message, data);
 }
 
-/** What the log says of a cause: its stack where it has one. */
+/** What the log says of a cause: its stack where it has one. Never throws. */
 export function causeText(cause: unknown): string {
-  return cause instanceof Error ? (cause.stack ?? `${cause.name}: ${cause.message}`) : messageOf(cause);
+  try {
+    if (!(cause instanceof Error)) return messageOf(cause);
+    return typeof cause.stack === "string" ? cause.stack : `${cause.name}: ${messageOf(cause)}`;
+  } catch {
+    return messageOf(cause);
+  }
 }

@@ -35,14 +35,19 @@ export class Observers {
     for (const event of ended) this.#tell((observer) => observer.requestFinished?.(event));
   };
 
-  /** An observer that throws against its contract must not take a request, or its slot, with it. */
-  #tell(tell: (observer: Observer) => void): void {
+  /** An observer that throws against its contract, now or later, must not take a request, its slot or the process with it. */
+  #tell(tell: (observer: Observer) => unknown): void {
     for (const observer of this.#observers) {
       try {
-        tell(observer);
+        const told = tell(observer);
+        if (told instanceof Promise) told.catch(this.#failed);
       } catch (thrown) {
-        this.#log.error({ err: thrown }, "an observer threw");
+        this.#failed(thrown);
       }
     }
   }
+
+  readonly #failed = (thrown: unknown): void => {
+    this.#log.error({ err: thrown }, "an observer threw");
+  };
 }

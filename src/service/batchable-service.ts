@@ -8,7 +8,7 @@ import { checkFunctions, checkInfoKeys } from "./check-options.ts";
 import { makeDefinition } from "./define-service.ts";
 import type { CallInput, CallOutput, RequestOption, ResponseOption, SchemaOption, StreamableSchemaOption } from "./inference.ts";
 import type { ModelLoader } from "./model-loader.ts";
-import { priorityOf, type ModelServiceDefinition, type ModelServiceInfo, type ModelServiceOptions } from "./model-service.ts";
+import { askPriority, priorityOf, type ModelServiceDefinition, type ModelServiceInfo, type ModelServiceOptions } from "./model-service.ts";
 import { Service, type MaybePromise, type ServiceContext, type SetupContext } from "./service.ts";
 
 const keys = { priority: true } satisfies KeysOf<ModelServiceOptions<unknown>>;
@@ -39,7 +39,7 @@ export class BatchableService<I = unknown, O = unknown> extends Service<I, O> {
   override call(request: I, context: ServiceContext): MaybePromise<O> {
     const model = this.#model;
     if (model === undefined) throw new ServableError("not_ready", "The service has not been set up: await setup() first.");
-    const priority = this.#options.priority?.(request, context);
+    const priority = askPriority(this.#options, request, context);
     return context.stage("model", () => model.run(request, { context, priority }));
   }
 

@@ -3,9 +3,9 @@ import { singleArray, type Model, type ModelRunOptions } from "../model/model.ts
 import type { NamedArrays } from "../tensor/named-arrays.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { chain } from "./chain.ts";
-import type { AnyBatcher } from "./batcher.ts";
+import { checkAnswers, checkBatch, type AnyBatcher } from "./batcher.ts";
 import type { MaybePromise } from "./maybe-promise.ts";
-import { firstPlace, type ModelLoader } from "./model-loader.ts";
+import { firstPlace, openModel, type ModelLoader } from "./model-loader.ts";
 import type { SetupContext } from "./service.ts";
 
 /**
@@ -30,7 +30,7 @@ export class BatchedModel<I, O> {
   /** Takes the model that the engine has placed, or loads it here. */
   static async open<I, O>(batcher: AnyBatcher<I, O>, load: ModelLoader, context: SetupContext): Promise<BatchedModel<I, O>> {
     const gathered = context.gather?.(batcher);
-    return new BatchedModel(batcher, gathered, gathered === undefined ? await load(context.place ?? firstPlace) : undefined);
+    return new BatchedModel(batcher, gathered, gathered === undefined ? await openModel(load, context.place ?? firstPlace) : undefined);
   }
 
   /** Runs one request. */
@@ -46,15 +46,15 @@ export class BatchedModel<I, O> {
     const batcher = this.#batcher;
     const model = this.#own;
     if (model === undefined) throw new ServableError("unavailable", "The service is closed.");
-    return chain(batcher.batch([request]), (batch) =>
-      chain(runArrays(model, batch, options), (outputs) =>
+    return chain(batcher.batch([request]), (batch) => {
+      checkBatch(batch);
+      return chain(runArrays(model, batch, options), (outputs) =>
         chain(batcher.unbatch(outputs, [request]), (answers) => {
-          const [answer] = answers;
-          if (answers.length === 1) return answer as O;
-          throw new ServableError("invalid_output", `A batch of 1 request gave ${answers.length} answers.`);
+          checkAnswers(answers, 1);
+          return answers[0] as O;
         }),
-      ),
-    );
+      );
+    });
   }
 }
 

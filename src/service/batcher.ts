@@ -1,5 +1,7 @@
+import { ServableError } from "../errors.ts";
+import { checkArrays } from "../model/check-outputs.ts";
 import type { NamedArrays } from "../tensor/named-arrays.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
 import type { ModelRunOptions } from "../model/model.ts";
 import type { MaybePromise } from "./maybe-promise.ts";
 
@@ -50,6 +52,21 @@ export interface AnyBatcher<I, O> extends Pick<Batcher<I, O>, "fresh"> {
   unbatch(outputs: any, requests: readonly I[]): MaybePromise<readonly O[]>;
   /** As in {@link Batcher}. */
   gives?(request: I): boolean;
+}
+
+/** Checks what `batch` gave. @throws ServableError `invalid_output` for what is neither an array nor arrays by name */
+export function checkBatch(batch: unknown): asserts batch is Tensor | NamedArrays {
+  if (!(batch instanceof Tensor)) checkArrays("`batch`", batch);
+}
+
+/** Checks what `unbatch` gave: whatever has a length and elements. @throws ServableError `invalid_output` where there is not one for each request */
+export function checkAnswers(answers: unknown, requests: number): asserts answers is readonly unknown[] {
+  const count = (answers as Partial<ArrayLike<unknown>> | null | undefined)?.length;
+  if (count === requests) return;
+  throw new ServableError(
+    "invalid_output",
+    `\`unbatch\` must give a list with one answer for each of ${requests} requests; it gave ${typeof count === "number" ? `${count} answers` : "no list"}.`,
+  );
 }
 
 /** Runs one request on a model, together with others. */

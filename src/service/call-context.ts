@@ -186,6 +186,8 @@ export class CallContext implements ServiceContext {
   }
 
   #time<T>(name: string, work: () => T): T {
+    // It becomes a label of metrics, and crosses from a worker.
+    if (typeof name !== "string") throw new TypeError(`context.stage takes a name and a function; its name is of the type ${typeof name}.`);
     const since = performance.now();
     let result: T;
     try {

@@ -5,7 +5,7 @@ import type { MaybePromise } from "./service.ts";
  * which at tens of thousands of small requests a second is worth having.
  */
 export function chain<T, U>(value: MaybePromise<T>, next: (value: T) => MaybePromise<U>): MaybePromise<U> {
-  return value instanceof Promise ? value.then(next) : next(value);
+  return isThenable(value) ? Promise.resolve(value).then(next) : next(value);
 }
 
 /** Whether a value is promised. Some libraries' promises (an ORM's query, say) are not of the class Promise. */

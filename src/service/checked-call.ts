@@ -1,4 +1,4 @@
-import { ServableError, type ErrorCode, type ServableErrorOptions } from "../errors.ts";
+import { ServableError, messageOf, type ErrorCode, type ServableErrorOptions } from "../errors.ts";
 import type { CallContext } from "./call-context.ts";
 import { isThenable } from "./chain.ts";
 import type { ServiceDefinition } from "./definition.ts";
@@ -51,7 +51,7 @@ const messageOfStage: Readonly<Record<Stage, string>> = {
 export function stageFailure(stage: Stage, thrown: unknown, context: CallContext): ServableError {
   if (context.abortReason !== undefined && isAbort(thrown)) return context.abortReason;
   if (!ServableError.isInstance(thrown)) {
-    if (stage !== "call" && thrown instanceof RangeError && thrown.message.includes("call stack")) {
+    if (stage !== "call" && thrown instanceof RangeError && messageOf(thrown).includes("call stack")) {
       return new ServableError("invalid_request", "The value is nested too deeply.", { cause: thrown, stage });
     }
     return new ServableError(codeOfStage[stage], messageOfStage[stage], { cause: thrown ?? String(thrown), stage });
@@ -149,7 +149,8 @@ class CheckedCall {
   }
 
   #later(result: Promise<unknown>): Promise<unknown> {
-    return (result instanceof Promise ? result : Promise.resolve(result)).then(
+    // A Promise comes out of this as it is; whatever else can be awaited, a class of somebody's that extends Promise too, as one that keeps its word.
+    return Promise.resolve(result).then(
       (value: unknown) => this.#goOn(this.#end(value)),
       (thrown: unknown) => {
         throw this.#failure(thrown);

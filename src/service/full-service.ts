@@ -164,8 +164,25 @@ class HandlerCodec implements Codec, HandlerContext {
 
 /** A handler of a user's own may give anything, whatever its type says. */
 function checkBody(body: unknown): Uint8Array | string {
-  if (typeof body === "string" || body instanceof Uint8Array) return body;
-  throw new ServableError("serialization_failed", "The response handler gave neither bytes nor a text.");
+  if (typeof body === "string") return body;
+  if (!(body instanceof Uint8Array) || !ArrayBuffer.isView(body)) {
+    throw new ServableError("serialization_failed", "The response handler gave neither bytes nor a text.");
+  }
+  if (body.byteLength === 0 && isGone(body.buffer)) {
+    throw new ServableError("serialization_failed", "The response handler gave bytes whose memory was handed over to somebody else.");
+  }
+  // Memory that is shared may change while it is sent, and Node's streams refuse it.
+  return body.buffer instanceof ArrayBuffer ? body : Uint8Array.prototype.slice.call(body);
+}
+
+/** Node 20 has no `detached` yet. */
+function isGone(buffer: ArrayBufferLike): boolean {
+  try {
+    new Uint8Array(buffer);
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 /** The default {@link FullService}: JSON in, JSON out. */

@@ -1,5 +1,6 @@
 import { ServableError } from "../errors.ts";
 import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
+import { checkArrays } from "../model/check-outputs.ts";
 import type { NamedArrays } from "../tensor/named-arrays.ts";
 import { namedArraysBatcher } from "./array-batchers.ts";
 import { BatchedModel } from "./batched-model.ts";
@@ -10,7 +11,7 @@ import { callContextOf } from "./call-context.ts";
 import { isThenable } from "./chain.ts";
 import type { CallInput, CallOutput, RequestOption, ResponseOption, SchemaOption, StreamableSchemaOption } from "./inference.ts";
 import type { ModelLoader } from "./model-loader.ts";
-import { priorityOf, type ModelServiceDefinition, type ModelServiceInfo, type ModelServiceOptions } from "./model-service.ts";
+import { askPriority, priorityOf, type ModelServiceDefinition, type ModelServiceInfo, type ModelServiceOptions } from "./model-service.ts";
 import type { Processor } from "./processor.ts";
 import { Service, type MaybePromise, type ServiceContext, type SetupContext } from "./service.ts";
 
@@ -51,7 +52,7 @@ export class InferenceService<I = unknown, O = unknown> extends Service<I, O> {
   override call(request: I, context: ServiceContext): MaybePromise<O> {
     const model = this.#model;
     if (model === undefined) throw new ServableError("not_ready", "The service has not been set up: await setup() first.");
-    const priority = this.#options.priority?.(request, context);
+    const priority = askPriority(this.#options, request, context);
     return new InferenceCall(this.#processor, model, request, context, priority).run();
   }
 
@@ -103,10 +104,11 @@ class InferenceCall<I, O> {
     );
   }
 
-  #infer(inputs: NamedArrays): MaybePromise<O> {
+  #infer(inputs: unknown): MaybePromise<O> {
     this.#begin("model");
     let outputs: MaybePromise<NamedArrays>;
     try {
+      checkArrays("`preprocess`", inputs);
       outputs = this.#model.run(inputs, { context: this.#context, priority: this.#priority });
     } catch (thrown) {
       return this.#fail(thrown);

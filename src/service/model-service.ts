@@ -1,6 +1,7 @@
 /** What the services around a model have in common: how they are defined. */
 import type { ServiceDefinition, ServiceInfo } from "./definition.ts";
 import type { CallInput, CallOutput, RequestOption, ResponseOption, SchemaOption, StreamableSchemaOption, WireOf } from "./inference.ts";
+import { misfit } from "./misfit.ts";
 import type { ModelLoader } from "./model-loader.ts";
 import type { ServiceContext } from "./service.ts";
 
@@ -8,6 +9,13 @@ import type { ServiceContext } from "./service.ts";
 export interface ModelServiceOptions<I> {
   /** Whose turn it is where requests wait for the model: lower numbers go first. @default 0 for all */
   priority?(request: I, context: ServiceContext): number;
+}
+
+/** Asks whose turn a request is. @throws ServableError `service_failed` for what is no number: it would spoil the order of all that wait */
+export function askPriority<I>(options: ModelServiceOptions<I>, request: I, context: ServiceContext): number | undefined {
+  const priority = options.priority?.(request, context) ?? undefined;
+  if (priority === undefined || (typeof priority === "number" && !Number.isNaN(priority))) return priority;
+  throw misfit("priority", "a number", priority);
 }
 
 /** What every service around a model is defined by. */

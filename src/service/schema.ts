@@ -1,5 +1,6 @@
 import type { StandardJSONSchemaV1, StandardSchemaV1 } from "@standard-schema/spec";
-import { ServableError, type FieldIssue, type JsonValue } from "../errors.ts";
+import { isThenable } from "./chain.ts";
+import { ServableError, messageOf, type FieldIssue, type JsonValue } from "../errors.ts";
 
 /** Any schema that speaks Standard Schema v1 (https://standardschema.dev): zod, valibot, arktype and others. */
 export type Schema<I = unknown, O = I> = StandardSchemaV1<I, O>;
@@ -70,7 +71,8 @@ export type SchemaRole = "input" | "output";
  */
 export function validate<O>(schema: Schema<unknown, O>, value: unknown, role: SchemaRole): O | Promise<O> {
   const result = schema["~standard"].validate(value);
-  return result instanceof Promise ? result.then((settled) => unwrap(settled, value, role)) : unwrap(result, value, role);
+  if (isThenable(result)) return Promise.resolve(result).then((settled) => unwrap(settled, value, role));
+  return unwrap(result, value, role);
 }
 
 function unwrap<O>(result: StandardSchemaV1.Result<O>, value: unknown, role: SchemaRole): O {
@@ -87,7 +89,7 @@ function toFieldIssue(issue: StandardSchemaV1.Issue): FieldIssue {
     const key = typeof segment === "object" ? segment.key : segment;
     return typeof key === "number" ? key : String(key);
   });
-  return { path, message: issue.message };
+  return { path, message: messageOf(issue.message) };
 }
 
 /**

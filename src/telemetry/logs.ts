@@ -3,6 +3,7 @@ import { pino, type DestinationStream } from "pino";
 import { causeText, formatPath, messageOf, ServableError } from "../errors.ts";
 import type { EngineLogger, Observer, RequestEvent, WorkerEvent } from "../engine/observer.ts";
 import { refuseUnknownKeys, type KeysOf } from "../known-keys.ts";
+import { guardLog } from "./guarded-log.ts";
 import { gatherLines, type GatheredLines } from "./gathered-lines.ts";
 import { longestLine, writeRequestLine } from "./request-line.ts";
 
@@ -32,8 +33,17 @@ export async function createLogger(options: LogOptions = {}): Promise<EngineLogg
   const destination = options.destination ?? (await destinationFor(format, options.file));
   const logger: EngineLogger = pino({ level, base: null, timestamp: isoTime }, destination);
   if ("beginLine" in destination) gathered.set(logger, destination as GatheredLines);
+  ours.add(logger);
   return logger;
 }
+
+/** The logger that was given, guarded where it is not one of ours; else a new one. @throws ServableError `invalid_config` for what is no logger */
+export async function loggerOf(given: EngineLogger | undefined, options?: LogOptions): Promise<EngineLogger> {
+  if (given === undefined) return createLogger(options);
+  return ours.has(given) ? given : guardLog(given);
+}
+
+const ours = new WeakSet<EngineLogger>();
 
 /** Loggers whose lines are gathered. */
 const gathered = new WeakMap<EngineLogger, GatheredLines>();

@@ -72,7 +72,7 @@ describe.each(["thread", "process"] as const)("in a %s:", (placement) => {
       expect(problem).toMatchObject({ detail: "No such voice.", voice: "ada", errors: [{ path: "voice" }] });
       const line = server.lines.find(({ fields }) => String(fields.cause).includes("secret of /work/x.ts"));
       expect(line?.fields).toMatchObject({ service: "trouble", stage: "call" });
-      expect((await server.post("/trouble", '"details that can\'t cross"')).status).toBe(500);
+      expect((await server.post("/trouble", '"details that can\'t cross"')).status).toBe(404);
       expect(await (await server.post("/trouble", '"still there"')).json()).toBe("still there");
     });
 

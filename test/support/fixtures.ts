@@ -8,6 +8,7 @@ export const fixtures = [
   "test/fixtures/crash-loop.ts",
   "test/fixtures/inference-services.ts",
   "test/fixtures/waiting-services.ts",
+  "test/fixtures/wild-services.ts",
   "test/fixtures/worker-services.ts",
   "test/runtime/offline/services.ts",
   "test/cli/services.ts",

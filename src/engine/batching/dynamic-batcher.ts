@@ -1,4 +1,6 @@
 import { ServableError } from "../../errors.ts";
+import { checkAnswers } from "../../service/batcher.ts";
+import { misfit } from "../../service/misfit.ts";
 import type { ResolvedBatchPolicy } from "./batch-policy.ts";
 import type { Caller } from "./caller.ts";
 import { systemClock, type Clock } from "./clock.ts";
@@ -90,11 +92,15 @@ export class DynamicBatcher<I, O> {
   /**
    * Queues one request.
    *
-   * @throws ServableError `invalid_argument` for more rows than a batch may have; `deadline_exceeded` or `cancelled`, unrun, when its time
+   * @throws ServableError `invalid_request` for more rows than a batch may have; `service_failed` for rows or a key that is none; `deadline_exceeded` or `cancelled`, unrun, when its time
    * came first; else what its own run throws
    */
   submit(input: I, options: SubmitOptions = {}): Promise<O> {
     const rows = this.#options.rowsOf(input);
+    const key = this.#options.keyOf(input);
+    // One that is no number would spoil the count of all that wait.
+    if (!Number.isSafeInteger(rows) || rows < 0) throw misfit("rows", "a whole number, from 0 on", rows);
+    if (typeof key !== "string") throw misfit("key", "a text", key);
     const { maxRows } = this.#options.policy;
     if (rows > maxRows && maxRows > 1) {
       throw new ServableError("invalid_request", `One request may have at most ${maxRows} rows; this one has ${rows}.`);
@@ -103,7 +109,7 @@ export class DynamicBatcher<I, O> {
     // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a caller's reason is handed on as it is
     if (caller?.abortReason !== undefined) return Promise.reject(caller.abortReason);
     return new Promise((resolve, reject) => {
-      const item = new Item(this.#queue, { input, rows, key: this.#options.keyOf(input), enqueuedAt: this.#clock.now() }, options);
+      const item = new Item(this.#queue, { input, rows, key, enqueuedAt: this.#clock.now() }, options);
       item.settleWith(resolve, reject);
       this.#queue.add(item);
       this.#schedule();
@@ -177,9 +183,7 @@ export class DynamicBatcher<I, O> {
         items.map(({ input }) => input),
         batch,
       );
-      if (outputs.length !== items.length) {
-        throw new ServableError("invalid_output", `A batch of ${items.length} requests gave ${outputs.length} outputs.`);
-      }
+      checkAnswers(outputs, items.length);
       items.forEach((item, index) => {
         item.resolve(outputs[index] as O);
       });

@@ -2,7 +2,8 @@ import { ServableError } from "../../errors.ts";
 import type { ModelCaller, ModelRunOptions, TensorSpec } from "../../model/model.ts";
 import { singleArray, type Model } from "../../model/model.ts";
 import { namedArraysBatcher } from "../../service/array-batchers.ts";
-import type { AnyBatcher, GatheredRun, RunPermits } from "../../service/batcher.ts";
+import { checkBatch, type AnyBatcher, type GatheredRun, type RunPermits } from "../../service/batcher.ts";
+import { isThenable } from "../../service/chain.ts";
 import { CallContext } from "../../service/call-context.ts";
 import type { NamedArrays } from "../../tensor/named-arrays.ts";
 import { rowsOf, stackNamed } from "../../tensor/stack.ts";
@@ -177,12 +178,13 @@ export class GatheredModel {
   async #run<I, O>(batcher: AnyBatcher<I, O>, requests: readonly I[], running: RunningBatch): Promise<readonly O[]> {
     const promised = batcher.batch(requests);
     let batch: Tensor | NamedArrays;
-    if (promised instanceof Promise) {
+    if (isThenable(promised)) {
       batch = await this.#prepared(promised);
       running.checkWanted();
     } else {
       batch = promised;
     }
+    checkBatch(batch);
     const owned = ownedOf(batcher, requests);
     const isEcho = requests.some((request) => this.#isEcho(request));
     const run = (named: NamedArrays): Promise<NamedArrays> => this.#runNamed(named, owned, running, isEcho);

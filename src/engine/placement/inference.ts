@@ -142,8 +142,11 @@ export class InferencePlacement implements ServicePlacement {
   }
 
   async stop(): Promise<void> {
-    await this.#stages.stop();
-    await this.#places.stop();
+    try {
+      await this.#stages.stop();
+    } finally {
+      await this.#places.stop();
+    }
   }
 }
 

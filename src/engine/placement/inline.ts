@@ -6,6 +6,7 @@ import { FullService, type EncodedRequest, type EncodedResponse } from "../../se
 import type { CallResult, Logger, MaybePromise, SetupContext } from "../../service/service.ts";
 import type { WorkerEvent } from "../observer.ts";
 import type { ResolvedPolicy } from "../policy.ts";
+import { closeInTime } from "./close-in-time.ts";
 import type { GatheredModel } from "./gathered-model.ts";
 import type { PlacementStatus, ServicePlacement } from "./placement.ts";
 
@@ -90,7 +91,7 @@ export class InlinePlacement implements ServicePlacement {
     this.#stopped = true;
     const service = this.#service;
     this.#service = undefined;
-    await service?.close();
+    await closeInTime(service?.close());
   }
 
   #scoped<T>(work: () => T): T {

@@ -2,11 +2,12 @@ import { ServableError } from "../../errors.ts";
 import { checkOutputs } from "../../model/check-outputs.ts";
 import { forbidBlocking, permitBlocking } from "../../model/io-thread.ts";
 import type { Model } from "../../model/model.ts";
-import type { ModelLoader } from "../../service/model-loader.ts";
+import { openModel, type ModelLoader } from "../../service/model-loader.ts";
 import type { Logger } from "../../service/service.ts";
 import type { NamedArrays } from "../../tensor/named-arrays.ts";
 import type { RunningBatch } from "../batching/dynamic-batcher.ts";
 import type { WorkerEvent } from "../observer.ts";
+import { closeInTime } from "./close-in-time.ts";
 import { setupFailure } from "./inline.ts";
 import type { Owned } from "./plain-arrays.ts";
 import type { PlacementStatus } from "./placement.ts";
@@ -50,7 +51,7 @@ export class LocalModel {
     permitBlocking();
     let model: Model | undefined;
     try {
-      model = await load({ worker: 0, device, log });
+      model = await openModel(load, { worker: 0, device, log });
     } catch (thrown) {
       throw setupFailure(service, thrown);
     } finally {
@@ -114,7 +115,7 @@ export class LocalModel {
     this.#model = undefined;
     if (model === undefined) return;
     try {
-      await model.close();
+      await closeInTime(model.close());
     } finally {
       forbidBlocking();
     }

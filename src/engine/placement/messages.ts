@@ -43,7 +43,7 @@ export type ToWorker =
 export type HostMessage =
   | { readonly type: "ready"; readonly warmupMs?: number | undefined }
   | { readonly type: "failed"; readonly error: ErrorData }
-  /** Something was thrown in a process that nobody caught; its end follows. */
+  /** Something was thrown that nobody caught; the end of the worker follows. */
   | { readonly type: "threw"; readonly message: string; readonly stack: string }
   | {
       readonly type: "log";

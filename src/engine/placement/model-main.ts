@@ -3,6 +3,7 @@ import { ServableError, errorToData } from "../../errors.ts";
 import { checkOutputs } from "../../model/check-outputs.ts";
 import type { Model } from "../../model/model.ts";
 import { ServiceLoader } from "../../service/loader.ts";
+import { openModel } from "../../service/model-loader.ts";
 import { setupFailure } from "./inline.ts";
 import type { HostMessage } from "./messages.ts";
 import { packArrays, unpackArrays } from "./plain-arrays.ts";
@@ -21,7 +22,7 @@ function send(message: FromModel | HostMessage, transfer: readonly ArrayBuffer[]
 async function load(): Promise<Model> {
   const definition = await new ServiceLoader(init.spec).definition();
   if (definition.loadModel === undefined) throw new ServableError("load_failed", "the service has no model of its own");
-  return definition.loadModel({ ...init.place, log: workerLogger(send, {}) });
+  return openModel(definition.loadModel, { ...init.place, log: workerLogger(send, {}) });
 }
 
 /** Runs that can be told that they are given up. */
@@ -57,7 +58,11 @@ function receive(model: Model, message: ToModel): void {
 }
 
 async function stop(model: Model): Promise<void> {
-  await model.close();
+  try {
+    await model.close();
+  } catch (thrown) {
+    workerLogger(send, {}).error({ err: thrown }, "close failed");
+  }
   port.end({ type: "stopped" } satisfies HostMessage);
 }
 

@@ -5,6 +5,7 @@ import type { RunningBatch } from "../batching/dynamic-batcher.ts";
 import { Slots } from "../slots.ts";
 import { packArrays, unpackArrays, type Owned, type PlainArrays } from "./plain-arrays.ts";
 import { longestTimerMs } from "./stuck-watch.ts";
+import { runFailure } from "./run-failure.ts";
 import { WorkerHost, type WorkerStart } from "./worker-host.ts";
 
 /** From the engine to a worker with a model. */
@@ -154,7 +155,15 @@ export class RemoteModel {
     this.#runs.delete(message.id);
     clearTimeout(run.timer);
     if (run.isForRequests) this.finishedARequest = true;
-    if (message.type === "outputs") run.resolve(unpackArrays(message.outputs));
-    else run.reject(errorFromData(message.error));
+    if (message.type === "error") {
+      run.reject(errorFromData(message.error));
+      return;
+    }
+    try {
+      run.resolve(unpackArrays(message.outputs));
+    } catch (thrown) {
+      // They were other ones when they were checked: somebody's own objects can be anything.
+      run.reject(runFailure(thrown));
+    }
   }
 }

@@ -1,12 +1,10 @@
 import { ServableError, errorFromData, messageOf } from "../../errors.ts";
 import type { Logger } from "../../service/service.ts";
+import { closeMs } from "./close-in-time.ts";
 import type { HostMessage, WorkerInit } from "./messages.ts";
 import { openProcess } from "./process-link.ts";
 import { openThread } from "./thread-link.ts";
 import type { WorkerKind, WorkerLink } from "./worker-link.ts";
-
-/** How long a worker may take to close what it runs once nothing runs in it. */
-const stopTimeoutMs = 5_000;
 
 /** Who uses a {@link WorkerHost}. */
 export interface WorkerOwner<From> {
@@ -56,7 +54,12 @@ export class WorkerHost<To extends object, From extends { readonly type: string 
     const open = kind === "process" ? openProcess : openThread;
     this.#link = open(entry, init, {
       message: (message) => {
-        this.#receive(message as HostMessage | From);
+        try {
+          this.#receive(message as HostMessage | From);
+        } catch (thrown) {
+          // The worker's code has the same port, and libraries find it, too (`process.send("ready")`); what they say is not for here.
+          this.#log.error({ err: thrown }, "a worker sent what is no message of servable's");
+        }
       },
       threw: (thrown) => {
         this.#threw(thrown);
@@ -125,7 +128,7 @@ export class WorkerHost<To extends object, From extends { readonly type: string 
     this.#link.post({ type: "stop" }, []);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, stopTimeoutMs);
+      timer = setTimeout(resolve, closeMs);
     });
     await Promise.race([stopped, this.#exited, late]);
     clearTimeout(timer);

@@ -1,7 +1,7 @@
 /** A worker's way to its engine. Nothing else of a worker knows whether it lives in a thread or in a process. */
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 import { ServableError, causeText, messageOf } from "../../errors.ts";
-import type { WorkerInit } from "./messages.ts";
+import type { HostMessage, WorkerInit } from "./messages.ts";
 
 /** A worker's way to its engine. */
 export interface WorkerPort<To> {
@@ -23,7 +23,14 @@ export async function openPort<To>(): Promise<WorkerPort<To>> {
   throw new ServableError("internal", "A worker runs in a thread or a process that its engine has started.");
 }
 
+/* eslint-disable no-restricted-syntax -- here the whole process, or what a thread sees as one, is the worker's, and this is where it listens to it and ends it */
+
 function threadPort<To>(port: NonNullable<typeof parentPort>): WorkerPort<To> {
+  // Node would hand over what was thrown as it is, and some errors it can't: one whose cause leads back to itself is read without end, on the server's thread.
+  tellUncaught((lastWord) => {
+    port.postMessage(lastWord);
+    process.exit(1);
+  });
   return {
     init: workerData as WorkerInit,
     canBeKilled: false,
@@ -38,16 +45,12 @@ function threadPort<To>(port: NonNullable<typeof parentPort>): WorkerPort<To> {
   };
 }
 
-/* eslint-disable no-restricted-syntax -- here the whole process is the worker's, and this is where it listens to it and ends it */
-
 async function processPort<To>(): Promise<WorkerPort<To>> {
   // Ctrl+C in a terminal goes to all processes there; when this one ends is the engine's to say.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
   process.once("disconnect", () => process.exit());
-  process.on("uncaughtException", (thrown: unknown) => {
-    // The service's own listener has the say, as it would have in a thread.
-    if (process.listenerCount("uncaughtException") > 1) return;
-    post({ type: "threw", message: messageOf(thrown), stack: causeText(thrown) }, () => process.exit(1));
+  tellUncaught((lastWord) => {
+    post(lastWord, () => process.exit(1));
   });
   dieWithParent();
   // Each message in a turn of its own. Node hands on all that it has read in one, with no promise settled between them: an answer that is there would not
@@ -77,6 +80,15 @@ async function processPort<To>(): Promise<WorkerPort<To>> {
       post(lastWord, () => process.exit());
     },
   };
+}
+
+/** @param end - says what was thrown, as text, and ends the worker */
+function tellUncaught(end: (lastWord: HostMessage) => void): void {
+  process.on("uncaughtException", (thrown: unknown) => {
+    // The service's own listener has the say.
+    if (process.listenerCount("uncaughtException") > 1) return;
+    end({ type: "threw", message: messageOf(thrown), stack: causeText(thrown) });
+  });
 }
 
 /** @param sent - called when it has left, or can't */

@@ -3,7 +3,7 @@ import type { EngineLogger } from "../../engine/observer.ts";
 import { ServableError } from "../../errors.ts";
 import { refuseUnknownKeys } from "../../known-keys.ts";
 import { loadGrpcPackages } from "../../protocol/grpc/packages.ts";
-import { createLogger, requestLog } from "../../telemetry/logs.ts";
+import { loggerOf, requestLog } from "../../telemetry/logs.ts";
 import type { Runtime } from "../runtime.ts";
 import { grpcRuntimeKeys, type GrpcRuntimeOptions } from "./grpc-runtime-options.ts";
 import { grpcHealthFront } from "./health-front.ts";
@@ -78,7 +78,7 @@ export class GrpcRuntime implements Runtime {
     this.#goOnUnlessStopped();
     if (this.#started) throw new ServableError("invalid_argument", "A runtime is started once.");
     this.#started = true;
-    const log = this.#options.log ?? (await createLogger());
+    const log = await loggerOf(this.#options.log);
     this.#goOnUnlessStopped();
     const engine = new Engine({
       services: this.#options.services,

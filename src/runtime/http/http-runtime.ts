@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import { ServableError } from "../../errors.ts";
 import { Engine, type EngineStatus } from "../../engine/engine.ts";
 import type { EngineLogger } from "../../engine/observer.ts";
-import { createLogger, requestLog } from "../../telemetry/logs.ts";
+import { loggerOf, requestLog } from "../../telemetry/logs.ts";
 import { Metrics } from "../../telemetry/metrics.ts";
 import { readTls } from "../address.ts";
 import type { Runtime } from "../runtime.ts";
@@ -85,7 +85,7 @@ export class HttpRuntime implements Runtime {
     this.#goOnUnlessStopped();
     if (this.#started) throw new ServableError("invalid_argument", "A runtime is started once.");
     this.#started = true;
-    const log = this.#options.log ?? (await createLogger());
+    const log = await loggerOf(this.#options.log);
     this.#goOnUnlessStopped();
     const metrics = new Metrics();
     const engine = new Engine({

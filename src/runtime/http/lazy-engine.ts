@@ -96,8 +96,9 @@ export class LazyEngine {
   }
 
   async #create(): Promise<Engine> {
-    const { services, observers, log = await quietLog() } = this.#options;
-    const { requestLog } = await import("../../telemetry/logs.ts");
+    const { services, observers } = this.#options;
+    const { loggerOf, requestLog } = await import("../../telemetry/logs.ts");
+    const log = await loggerOf(this.#options.log ?? (await quietLog()));
     this.#log = log;
     this.#engine = new Engine({ services, log, observers: [requestLog(log), ...observers] });
     return this.#engine;

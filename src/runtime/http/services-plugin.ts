@@ -4,7 +4,7 @@ import { Engine } from "../../engine/engine.ts";
 import type { EngineLogger, Observer } from "../../engine/observer.ts";
 import type { ServiceSource } from "../../engine/service-source.ts";
 import { refuseUnknownKeys, type KeysOf } from "../../known-keys.ts";
-import { createLogger, requestLog } from "../../telemetry/logs.ts";
+import { loggerOf, requestLog } from "../../telemetry/logs.ts";
 import { Metrics } from "../../telemetry/metrics.ts";
 import { docsFront } from "./docs-front.ts";
 import { healthFront } from "./health-front.ts";
@@ -52,7 +52,7 @@ const keys = {
  */
 export const servicesPlugin: FastifyPluginAsync<ServicesPluginOptions> = async (app, options) => {
   refuseUnknownKeys(options, keys, "servicesPlugin");
-  const log = options.log ?? (await createLogger());
+  const log = await loggerOf(options.log);
   const { health = false, openapi = false, page = false } = options;
   const metrics = options.metrics === true ? new Metrics() : undefined;
   const observers = [requestLog(log), ...(metrics === undefined ? [] : [metrics]), ...(options.observers ?? [])];

@@ -2,7 +2,7 @@ import { ServableError } from "../../errors.ts";
 import { Engine, type EngineStatus } from "../../engine/engine.ts";
 import { entryOf, resolveSource } from "../../engine/service-source.ts";
 import type { EngineLogger, WorkerEvent } from "../../engine/observer.ts";
-import { createLogger } from "../../telemetry/logs.ts";
+import { loggerOf } from "../../telemetry/logs.ts";
 import { whyNoBatch } from "../http/batch-route.ts";
 import type { Runtime } from "../runtime.ts";
 import { beginning } from "./checkpoint.ts";
@@ -124,7 +124,7 @@ export class OfflineRuntime implements Runtime {
     if (this.#started) throw new ServableError("invalid_argument", "A runtime is started once.");
     this.#started = true;
     try {
-      const log = this.#options.log ?? (await createLogger({ level: "warn", format: "json", destination: process.stderr }));
+      const log = await loggerOf(this.#options.log, { level: "warn", format: "json", destination: process.stderr });
       const parts = await this.#open(log);
       this.#parts = parts;
       if (this.#stopAsked) parts.runner.stop();

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { EngineLogger } from "../../engine/observer.ts";
 import { RestartPolicy } from "../../engine/placement/restart-policy.ts";
 import { ServableError, messageOf } from "../../errors.ts";
-import { createLogger } from "../../telemetry/logs.ts";
+import { loggerOf } from "../../telemetry/logs.ts";
 import type { Runtime } from "../runtime.ts";
 import { findRepository } from "./find-repository.ts";
 import { findServer, type FoundServer } from "./find-server.ts";
@@ -130,7 +130,7 @@ export class TritonModelServer implements Runtime {
   async #start(): Promise<void> {
     this.#state = "starting";
     try {
-      const log = this.#options.log ?? (await createLogger());
+      const log = await loggerOf(this.#options.log);
       const found = findServer(this.#resolved);
       if (found.kind === "servable") this.#warnOfFallback(log);
       const repository = await this.#prepareRepository(log);
