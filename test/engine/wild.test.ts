@@ -1,9 +1,10 @@
 /** Whatever a user's code throws, gives or says, the server goes on, and keeps no place for it. */
 import { pathToFileURL } from "node:url";
-import { Tensor, defineBatchable, defineInference, defineService, type Model, type NamedArrays } from "servable";
+import { ServableError, Tensor, defineBatchable, defineInference, defineService, type Model, type NamedArrays } from "servable";
 import { HttpRuntime, type EngineLogger } from "servable/http";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { closeInTime, closeMs } from "../../src/engine/placement/close-in-time.ts";
+import { runFailure } from "../../src/engine/placement/run-failure.ts";
 import { builtFixture } from "../support/fixtures.ts";
 import { problemOf, serve, until, type Serving } from "../support/serving.ts";
 
@@ -246,6 +247,11 @@ describe("around a model", () => {
       code: "load_failed",
       message: expect.stringMatching(new RegExp(`^Service 'inference' could not be set up: .* lacks ${missing}\\.$`)) as string,
     });
+  });
+
+  test.each(["bad_request", "toString"])("a run that fails with a code that there is not has failed: %s", (code) => {
+    const thrown = new ServableError(code as "internal", "odd");
+    expect(runFailure(thrown)).toMatchObject({ code: "service_failed", message: "The model failed.", cause: thrown });
   });
 
   test("a close that does not end holds a stop up for a while, not for ever", async () => {

@@ -1,8 +1,9 @@
-import { ServableError } from "../../errors.ts";
+import { errorCodes, ServableError } from "../../errors.ts";
 
-/** What a run of a model failed with, wherever it ran. */
+/** What a run of a model failed with, wherever it ran. A code that there is not has no status on any wire. */
 export function runFailure(thrown: unknown): ServableError {
-  return ServableError.isInstance(thrown) ? thrown : new ServableError("service_failed", "The model failed.", { cause: thrown });
+  const isOurs = ServableError.isInstance(thrown) && errorCodes.includes(thrown.code);
+  return isOurs ? thrown : new ServableError("service_failed", "The model failed.", { cause: thrown });
 }
 
 /** Why a run is called off of which nobody waits for the answer any more. */
